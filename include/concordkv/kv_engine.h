@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The engine seam: a storage engine is a map from bytes to bytes that takes all of its memory from its own pool.
- * Engines know nothing of time, files, threads or sockets. An engine and its cursors have one user at a time.
+ * The engine seam: a storage engine is a map from bytes to bytes that takes all of its memory from
+ * its own pool. Engines know nothing of time, files, threads or sockets. An engine and its cursors
+ * have one user at a time.
  *
  * Keys are 0 to 2^32 - 1 bytes, values 0 to 2^40; both may hold any byte.
  * Borrowed slices (get, cursors) are valid until the next call that may change the engine.
@@ -29,14 +30,15 @@ typedef struct kv_cursor kv_cursor_t;
 typedef struct kv_engine_ops kv_engine_ops_t;
 
 typedef struct kv_engine_options {
-    kv_budget_t *budget;  /* NULL: unlimited */
-    uint64_t hash_seed;   /* a random secret against chosen-key attacks; engines that do not hash ignore it */
-    size_t expected_count;/* entries to make room for at once; 0: grow as they come */
+    kv_budget_t *budget;   /* NULL: unlimited */
+    uint64_t hash_seed;    /* a random secret against chosen keys, where the engine hashes */
+    size_t expected_count; /* entries to make room for at once; 0: grow as they come */
     kv_huge_pages_t huge_pages;
-    const char *name; /* shown in the block map; must outlive the engine; NULL is the engine's own name */
+    const char *name; /* shown in the block map; must outlive the engine; NULL: its ops->name */
 } kv_engine_options_t;
 
-/* Bytes, as obtained from the process: key + value + index + slack = total, which is what the budget is charged. */
+/* Bytes, as obtained from the process: key + value + index + slack = total, which is what the
+ * budget is charged. */
 typedef struct kv_engine_memory {
     size_t key_bytes;
     size_t value_bytes;
@@ -48,8 +50,8 @@ typedef struct kv_engine_memory {
 /* Called with borrowed slices; it must not change the engine. */
 typedef void (*kv_engine_visit_fn)(void *context, kv_slice_t key, kv_slice_t value);
 
-/* One row of the table of engines. Every function is there in every row; one that an engine cannot do returns
- * KV_UNSUPPORTED. On an error nothing has changed. */
+/* One row of the table of engines. Every function is there in every row; one that an engine cannot
+ * do returns KV_UNSUPPORTED. On an error nothing has changed. */
 struct kv_engine_ops {
     const char *name;
     bool ordered; /* cursors and scans go in memcmp order of keys, a prefix before what it begins */
@@ -59,45 +61,54 @@ struct kv_engine_ops {
 
     /* KV_OK with the borrowed value, or KV_NOT_FOUND. */
     kv_status_t (*get)(kv_engine_t *engine, kv_slice_t key, kv_slice_t *value);
-    /* As get for count keys, their cache misses overlapped; a missing key gives data NULL. Returns the number found. */
-    size_t (*get_many)(kv_engine_t *engine, size_t count, const kv_slice_t *keys, kv_slice_t *values);
+    /* As get for count keys, their cache misses overlapped; a missing key gives data NULL. Returns
+     * the number found. */
+    size_t (*get_many)(kv_engine_t *engine, size_t count, const kv_slice_t *keys,
+                       kv_slice_t *values);
     /* Starts to bring what get, put or del of these keys will touch into the cache. A hint. */
     void (*prefetch)(kv_engine_t *engine, size_t count, const kv_slice_t *keys);
 
     /* Inserts or overwrites. KV_NO_MEMORY, KV_TOO_LARGE. */
     kv_status_t (*put)(kv_engine_t *engine, kv_slice_t key, kv_slice_t value);
-    /* Makes the value of key value_bytes long and gives its place to write to: the first keep_bytes are those of the old
-     * value (at most its size), the rest is undefined. The place is valid until the next call. What put is made of. */
-    kv_status_t (*place)(kv_engine_t *engine, kv_slice_t key, size_t value_bytes, size_t keep_bytes, char **place);
+    /* Makes the value of key value_bytes long and gives its place to write to: the first keep_bytes
+     * are those of the old value (at most its size), the rest is undefined. The place is valid
+     * until the next call. What put is made of. */
+    kv_status_t (*place)(kv_engine_t *engine, kv_slice_t key, size_t value_bytes, size_t keep_bytes,
+                         char **place);
     /* KV_OK or KV_NOT_FOUND. */
     kv_status_t (*del)(kv_engine_t *engine, kv_slice_t key);
 
     uint64_t (*count)(const kv_engine_t *engine);
     kv_status_t (*memory)(const kv_engine_t *engine, kv_engine_memory_t *memory);
-    /* Some entry, each about equally likely for evenly distributed numbers. KV_NOT_FOUND if empty. */
+    /* Some entry, each about equally likely for even numbers. KV_NOT_FOUND if empty. */
     kv_status_t (*sample)(kv_engine_t *engine, uint64_t number, kv_slice_t *key, kv_slice_t *value);
 
-    /* A walk without state in the engine: begin with token 0, pass the returned token on, stop when 0 comes back. Visits at
-     * least one place and about count entries. Every key that is there from beginning to end is visited exactly once,
-     * whatever is inserted, deleted or grown between the calls. Tokens are below 2^63. */
-    uint64_t (*scan)(kv_engine_t *engine, uint64_t token, size_t count, kv_engine_visit_fn visit, void *context);
+    /* A walk without state in the engine: begin with token 0, pass the returned token on, stop when
+     * 0 comes back. Visits at least one place and about count entries. Every key that is there from
+     * beginning to end is visited exactly once, whatever is inserted, deleted or grown between the
+     * calls. Tokens are below 2^63. */
+    uint64_t (*scan)(kv_engine_t *engine, uint64_t token, size_t count, kv_engine_visit_fn visit,
+                     void *context);
 
-    /* Moves up to steps entries out of sparse blocks, so that those can be given back. Returns the number of steps
-     * used; fewer than asked for: nothing is left to do for now. Borrowed slices become invalid. */
+    /* Moves up to steps entries out of sparse blocks, so that those can be given back. Returns the
+     * number of steps used; fewer than asked for: nothing is left to do for now. Borrowed slices
+     * become invalid. */
     size_t (*relocate)(kv_engine_t *engine, size_t steps);
 
     /* Verifies every invariant: KV_OK or KV_CORRUPT. */
     kv_status_t (*check)(const kv_engine_t *engine);
 
-    /* Cursors, with the contract of LevelDB's Iterator: after open not valid; key and value only while valid. A cursor
-     * survives writes: it stands at a key, and next and prev go on from there even if that key is gone. Unordered
-     * engines do first, next and an exact seek, and answer KV_UNSUPPORTED to last and prev. */
+    /* Cursors, with the contract of LevelDB's Iterator: after open not valid; key and value only
+     * while valid. A cursor survives writes: it stands at a key, and next and prev go on from there
+     * even if that key is gone. Unordered engines do first, next and an exact seek, and answer
+     * KV_UNSUPPORTED to last and prev. */
     kv_status_t (*cursor_open)(kv_engine_t *engine, kv_cursor_t **cursor);
     void (*cursor_close)(kv_cursor_t *cursor); /* before the engine is closed; NULL is accepted */
     bool (*cursor_valid)(const kv_cursor_t *cursor);
     kv_status_t (*cursor_first)(kv_cursor_t *cursor);
     kv_status_t (*cursor_last)(kv_cursor_t *cursor);
-    kv_status_t (*cursor_seek)(kv_cursor_t *cursor, kv_slice_t key); /* first key >= key; unordered: exactly key */
+    /* To the first key >= key; unordered: exactly key. */
+    kv_status_t (*cursor_seek)(kv_cursor_t *cursor, kv_slice_t key);
     kv_status_t (*cursor_next)(kv_cursor_t *cursor);
     kv_status_t (*cursor_prev)(kv_cursor_t *cursor);
     kv_slice_t (*cursor_key)(const kv_cursor_t *cursor);
@@ -116,8 +127,10 @@ struct kv_cursor {
 KV_API const kv_engine_ops_t *kv_engine_find(const char *name);
 /* The number-th row, or NULL past the last. Any thread. */
 KV_API const kv_engine_ops_t *kv_engine_at(size_t number);
-/* Opens a row by name. KV_UNSUPPORTED for a name that is no engine, KV_NO_MEMORY. NULL options: all defaults. */
-KV_API kv_status_t kv_engine_open(const char *name, const kv_engine_options_t *options, kv_engine_t **engine);
+/* Opens a row by name. KV_UNSUPPORTED for a name that is no engine, KV_NO_MEMORY. NULL options: all
+ * defaults. */
+KV_API kv_status_t kv_engine_open(const char *name, const kv_engine_options_t *options,
+                                  kv_engine_t **engine);
 
 #ifdef __cplusplus
 }

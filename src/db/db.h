@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The database: numbered keyspaces, each an engine with its own pool under its own budget, and an index of deadlines. It knows
- * nothing of files, sockets or the protocol. Time is an argument of every call. One user at a time.
+ * The database: numbered keyspaces, each an engine with its own pool under its own budget, and an
+ * index of deadlines. It knows nothing of files, sockets or the protocol. Time is an argument of
+ * every call. One user at a time.
  *
- * A value in the engine is a record:  [flags 1][access 3][deadline 8, if flags say so][bytes ...]   little endian
- * so that a key without a deadline costs four bytes and the entry's access clock can be written in place.
+ * A value in the engine is a record:  [flags 1][access 3][deadline 8, if flags say so][bytes ...]
+ * little endian so that a key without a deadline costs four bytes and the entry's access clock can
+ * be written in place.
  *
- * The functions under "Operations" are the only ones that change data; a later log records exactly these.
+ * The functions under "Operations" are the only ones that change data; a later log records exactly
+ * these.
  */
 #ifndef KVI_DB_H
 #define KVI_DB_H
@@ -44,58 +47,73 @@ size_t kvi_db_memory_used(const kvi_db_t *db); /* bytes obtained by all keyspace
 /* ---- reads; an expired key is never seen ---- */
 
 typedef struct kvi_entry {
-    kv_slice_t value; /* borrowed until the next call that may change the keyspace */
-    int64_t deadline_ms; /* KVI_NO_DEADLINE: none */
+    kv_slice_t value;      /* borrowed until the next call that may change the keyspace */
+    int64_t deadline_ms;   /* KVI_NO_DEADLINE: none */
     uint32_t idle_seconds; /* since the last access, before this one */
 } kvi_entry_t;
 
 /* Begins to bring what operations on these keys touch into the cache. */
 void kvi_keyspace_prefetch(kvi_keyspace_t *keyspace, size_t count, const kv_slice_t *keys);
 /* KV_OK or KV_NOT_FOUND. Counts as an access when touch is true. */
-kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms, bool touch, kvi_entry_t *entry);
+kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms, bool touch,
+                             kvi_entry_t *entry);
 /* Entries, late ones that have not been removed yet included, as DBSIZE counts. */
 uint64_t kvi_keyspace_count(const kvi_keyspace_t *keyspace);
 uint64_t kvi_keyspace_deadlines(const kvi_keyspace_t *keyspace); /* keys with a deadline */
-kv_status_t kvi_keyspace_random(kvi_keyspace_t *keyspace, uint64_t number, int64_t now_ms, kv_slice_t *key);
+kv_status_t kvi_keyspace_random(kvi_keyspace_t *keyspace, uint64_t number, int64_t now_ms,
+                                kv_slice_t *key);
 /* As the engine's scan, late entries left out. */
 uint64_t kvi_keyspace_scan(kvi_keyspace_t *keyspace, uint64_t token, size_t count, int64_t now_ms,
-                           void (*visit)(void *context, kv_slice_t key, const kvi_entry_t *entry), void *context);
+                           void (*visit)(void *context, kv_slice_t key, const kvi_entry_t *entry),
+                           void *context);
 kv_status_t kvi_keyspace_memory(const kvi_keyspace_t *keyspace, kv_engine_memory_t *memory);
 /* Bytes this key costs: key, value, header, its share of index and rounding. KV_NOT_FOUND. */
-kv_status_t kvi_keyspace_key_bytes(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms, size_t *bytes);
+kv_status_t kvi_keyspace_key_bytes(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms,
+                                   size_t *bytes);
 const kv_engine_ops_t *kvi_keyspace_engine(const kvi_keyspace_t *keyspace);
 
 /* ---- operations: on an error nothing has changed ---- */
 
-typedef enum kvi_put_condition { KVI_PUT_ALWAYS, KVI_PUT_IF_ABSENT, KVI_PUT_IF_PRESENT } kvi_put_condition_t;
+typedef enum kvi_put_condition {
+    KVI_PUT_ALWAYS,
+    KVI_PUT_IF_ABSENT,
+    KVI_PUT_IF_PRESENT
+} kvi_put_condition_t;
 typedef struct kvi_put_options {
     kvi_put_condition_t condition;
-    bool keep_deadline;  /* of the old entry */
-    int64_t deadline_ms; /* KVI_NO_DEADLINE: none; used unless keep_deadline. A past one deletes the key. */
+    bool keep_deadline; /* of the old entry */
+    int64_t
+        deadline_ms; /* unless keep_deadline; KVI_NO_DEADLINE: none; a past one deletes the key */
 } kvi_put_options_t;
 
-/* KV_EXISTS or KV_NOT_FOUND when the condition does not hold; KV_NO_MEMORY, KV_TOO_LARGE. NULL options: plain put. */
-kv_status_t kvi_keyspace_put(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t value, int64_t now_ms,
-                             const kvi_put_options_t *options);
-kv_status_t kvi_keyspace_delete(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms); /* KV_NOT_FOUND */
+/* KV_EXISTS or KV_NOT_FOUND when the condition does not hold; KV_NO_MEMORY, KV_TOO_LARGE. NULL
+ * options: plain put. */
+kv_status_t kvi_keyspace_put(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t value,
+                             int64_t now_ms, const kvi_put_options_t *options);
+/* KV_NOT_FOUND. */
+kv_status_t kvi_keyspace_delete(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms);
 /* Appends, creating the key if absent. */
-kv_status_t kvi_keyspace_append(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t tail, int64_t now_ms,
-                                size_t *new_size);
+kv_status_t kvi_keyspace_append(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t tail,
+                                int64_t now_ms, size_t *new_size);
 /* Overwrites at offset, zero-filling a gap, creating the key if absent. */
-kv_status_t kvi_keyspace_write_at(kvi_keyspace_t *keyspace, kv_slice_t key, size_t offset, kv_slice_t bytes,
-                                  int64_t now_ms, size_t *new_size);
+kv_status_t kvi_keyspace_write_at(kvi_keyspace_t *keyspace, kv_slice_t key, size_t offset,
+                                  kv_slice_t bytes, int64_t now_ms, size_t *new_size);
 /* Adds to the decimal integer under key (absent: 0). KV_NOT_NUMBER, KV_OVERFLOW. */
-kv_status_t kvi_keyspace_add(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t delta, int64_t now_ms, int64_t *sum);
-/* As add, with long double arithmetic and Redis's rendering. sum points into the keyspace. KV_OVERFLOW for NaN or infinity. */
-kv_status_t kvi_keyspace_add_float(kvi_keyspace_t *keyspace, kv_slice_t key, long double delta, int64_t now_ms,
-                                   kv_slice_t *sum);
+kv_status_t kvi_keyspace_add(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t delta,
+                             int64_t now_ms, int64_t *sum);
+/* As add, with long double arithmetic and Redis's rendering. sum points into the keyspace.
+ * KV_OVERFLOW for NaN or infinity. */
+kv_status_t kvi_keyspace_add_float(kvi_keyspace_t *keyspace, kv_slice_t key, long double delta,
+                                   int64_t now_ms, kv_slice_t *sum);
 /* Sets or (KVI_NO_DEADLINE) removes the deadline; a past one deletes the key. KV_NOT_FOUND. */
-kv_status_t kvi_keyspace_set_deadline(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t deadline_ms, int64_t now_ms);
-/* Moves or copies value and deadline to another key, perhaps in another keyspace. KV_NOT_FOUND; KV_EXISTS unless replace. */
-kv_status_t kvi_keyspace_copy(kvi_keyspace_t *from, kv_slice_t key, kvi_keyspace_t *to, kv_slice_t new_key,
-                              bool replace, int64_t now_ms);
-kv_status_t kvi_keyspace_rename(kvi_keyspace_t *from, kv_slice_t key, kvi_keyspace_t *to, kv_slice_t new_key,
-                                bool replace, int64_t now_ms);
+kv_status_t kvi_keyspace_set_deadline(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t deadline_ms,
+                                      int64_t now_ms);
+/* Moves or copies value and deadline to another key, perhaps in another keyspace. KV_NOT_FOUND;
+ * KV_EXISTS unless replace. */
+kv_status_t kvi_keyspace_copy(kvi_keyspace_t *from, kv_slice_t key, kvi_keyspace_t *to,
+                              kv_slice_t new_key, bool replace, int64_t now_ms);
+kv_status_t kvi_keyspace_rename(kvi_keyspace_t *from, kv_slice_t key, kvi_keyspace_t *to,
+                                kv_slice_t new_key, bool replace, int64_t now_ms);
 /* Drops every entry in O(blocks). */
 kv_status_t kvi_keyspace_clear(kvi_keyspace_t *keyspace);
 kv_status_t kvi_db_swap(kvi_db_t *db, size_t first, size_t second);

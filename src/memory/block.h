@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The block source: one for the process, under every arena, every pool and kv_store_malloc. It reserves address space
- * once, hands out runs of whole pages, caches free runs up to the idle limit and gives the rest back to the system.
+ * The block source: one for the process, under every arena, every pool and kv_store_malloc. It
+ * reserves address space once, hands out runs of whole pages, caches free runs up to the idle limit
+ * and gives the rest back to the system.
  *
- * Runs below KVI_BLOCK_BYTES are multiples of KVI_PAGE_BYTES cut from a shared block; runs from there on are multiples
- * of KVI_BLOCK_BYTES aligned to it. Thread rule: any thread.
+ * Runs below KVI_BLOCK_BYTES are multiples of KVI_PAGE_BYTES cut from a shared block; runs from
+ * there on are multiples of KVI_BLOCK_BYTES aligned to it. Thread rule: any thread.
  */
 #ifndef KVI_MEMORY_BLOCK_H
 #define KVI_MEMORY_BLOCK_H
@@ -22,24 +23,25 @@ typedef struct kvi_block_owner {
     kv_huge_pages_t huge_pages;
 } kvi_block_owner_t;
 
-/* At least bytes bytes, charged to budget (may be NULL) as *obtained, the rounded size. The content is undefined.
- * NULL, with nothing charged, when the budget or the system refuses. */
-void *kvi_block_acquire(kv_budget_t *budget, const kvi_block_owner_t *owner, size_t bytes, size_t *obtained);
+/* At least bytes bytes, charged to budget (may be NULL) as *obtained, the rounded size. The content
+ * is undefined. NULL, with nothing charged, when the budget or the system refuses. */
+void *kvi_block_acquire(kv_budget_t *budget, const kvi_block_owner_t *owner, size_t bytes,
+                        size_t *obtained);
 /* Takes back a run with the size it was obtained with. */
 void kvi_block_release(kv_budget_t *budget, void *run, size_t obtained);
 
-/* Small objects of the memory core itself (an arena's struct and headers, a pool's tables), 16-byte aligned, charged to
- * budget. The content is undefined. Free with the same size. */
+/* Small objects of the memory core itself (an arena's struct and headers, a pool's tables), 16-byte
+ * aligned, charged to budget. The content is undefined. Free with the same size. */
 void *kvi_meta_alloc(kv_budget_t *budget, size_t bytes);
 void kvi_meta_free(kv_budget_t *budget, void *object, size_t bytes);
 
-/* Charges and returns bytes; false, with nothing charged, when this budget or a parent would pass its hard limit.
- * A NULL budget always accepts. */
+/* Charges and returns bytes; false, with nothing charged, when this budget or a parent would pass
+ * its hard limit. A NULL budget always accepts. */
 bool kvi_budget_charge(kv_budget_t *budget, size_t bytes);
 void kvi_budget_return(kv_budget_t *budget, size_t bytes);
 
-/* Gives idle runs above keep_bytes back to the system, at most max_bytes in this call. Returns the bytes given back. For
- * owners who must not pause: call it in slices. */
+/* Gives idle runs above keep_bytes back to the system, at most max_bytes in this call. Returns the
+ * bytes given back. For owners who must not pause: call it in slices. */
 size_t kvi_block_purge(size_t keep_bytes, size_t max_bytes);
 
 #endif

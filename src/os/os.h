@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The operating system as an interface. Only src/os may contain #if and system headers for these things; everything
- * above asks here. Functions are safe for any thread unless they say otherwise.
+ * The operating system as an interface. Only src/os may contain #if and system headers for these
+ * things; everything above asks here. Functions are safe for any thread unless they say otherwise.
  */
 #ifndef KVI_OS_H
 #define KVI_OS_H
@@ -12,10 +12,11 @@
 
 /* ---- address space and pages ---- */
 
-/* Reserves bytes of address space aligned to alignment (a power of two >= the page size), inaccessible and free of charge.
- * NULL when it cannot be had. */
+/* Reserves bytes of address space aligned to alignment (a power of two >= the page size),
+ * inaccessible and free of charge. NULL when it cannot be had. */
 void *kvi_os_reserve(size_t bytes, size_t alignment);
-/* Makes a page-aligned part of a reservation readable and writable, zeroed. False when the system refuses. */
+/* Makes a page-aligned part of a reservation readable and writable, zeroed. False when the system
+ * refuses. */
 bool kvi_os_commit(void *address, size_t bytes);
 /* Gives the pages back but keeps them usable; they read as zero afterwards. */
 void kvi_os_purge(void *address, size_t bytes);
@@ -27,7 +28,7 @@ size_t kvi_os_page_size(void);
 
 /* ---- clocks and randomness ---- */
 
-int64_t kvi_os_wall_ms(void);      /* milliseconds since 1970, may jump */
+int64_t kvi_os_wall_ms(void);       /* milliseconds since 1970, may jump */
 uint64_t kvi_os_monotonic_ns(void); /* never goes back */
 /* Fills bytes with random bytes from the system. False if it has none. */
 bool kvi_os_random(void *bytes, size_t size);
@@ -41,8 +42,9 @@ typedef struct kvi_os_mutex {
 void kvi_os_lock(kvi_os_mutex_t *mutex);
 void kvi_os_unlock(kvi_os_mutex_t *mutex);
 
-/* Has thread_end(value) run when a thread that called kvi_os_thread_set with a value that is not NULL ends. One slot for the
- * whole library; the first call registers it. False when the system has no slot left. */
+/* Has thread_end(value) run when a thread that called kvi_os_thread_set with a value that is not
+ * NULL ends. One slot for the whole library; the first call registers it. False when the system has
+ * no slot left. */
 bool kvi_os_thread_on_end(void (*thread_end)(void *value));
 void kvi_os_thread_set(void *value);
 

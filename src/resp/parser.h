@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The request parser: bytes in, commands out. RESP arrays of bulk strings and inline commands, as Redis reads them.
- * Nothing is copied: arguments point into the caller's bytes. Incremental: a request that has not all arrived costs no
- * second scan of what was read.
+ * The request parser: bytes in, commands out. RESP arrays of bulk strings and inline commands, as
+ * Redis reads them. Nothing is copied: arguments point into the caller's bytes. Incremental: a
+ * request that has not all arrived costs no second scan of what was read.
  */
 #ifndef KVI_RESP_PARSER_H
 #define KVI_RESP_PARSER_H
@@ -15,14 +15,15 @@
 typedef enum kvi_parse {
     KVI_PARSE_COMMAND, /* argv holds a command of argc >= 1 arguments */
     KVI_PARSE_EMPTY,   /* a blank line or *0: bytes were used, nothing to do */
-    KVI_PARSE_MORE,    /* more bytes are needed: at least `needed` in all from the start of this command */
-    KVI_PARSE_ERROR    /* `error` says what, as Redis words it ("Protocol error: ..."); close the connection after it */
+    KVI_PARSE_MORE,    /* at least `needed` bytes in all are needed from the start of the command */
+    /* `error` says what, as Redis words it ("Protocol error: ..."); then close the connection */
+    KVI_PARSE_ERROR
 } kvi_parse_t;
 
 typedef struct kvi_parser {
-    size_t bulk_bytes_max;   /* proto-max-bulk-len, default 512 MB */
-    size_t argument_max;     /* most arguments of one command, default 1,048,576 */
-    kv_slice_t *argv;        /* of the last command; points into the caller's bytes */
+    size_t bulk_bytes_max; /* proto-max-bulk-len, default 512 MB */
+    size_t argument_max;   /* most arguments of one command, default 1,048,576 */
+    kv_slice_t *argv;      /* of the last command; points into the caller's bytes */
     size_t argc;
     size_t needed;
     const char *error;
@@ -37,9 +38,9 @@ typedef struct kvi_parser {
 void kvi_parser_open(kvi_parser_t *parser);
 void kvi_parser_close(kvi_parser_t *parser);
 
-/* Reads one command from the beginning of bytes. *used is what it took: the caller drops these before the next call. After
- * KVI_PARSE_MORE call again with the same beginning and more behind it (the address may differ). KVI_PARSE_ERROR with a text
- * of memory shortage when memory is short. */
+/* Reads one command from the beginning of bytes. *used is what it took: the caller drops these
+ * before the next call. After KVI_PARSE_MORE call again with the same beginning and more behind it
+ * (the address may differ). KVI_PARSE_ERROR with a text of memory shortage when memory is short. */
 kvi_parse_t kvi_parser_next(kvi_parser_t *parser, const char *bytes, size_t size, size_t *used);
 
 #endif

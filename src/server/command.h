@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a command is: a row of commands.def and a function that gets a request and speaks to its reply. Arity, permissions
- * and memory are checked once, by the dispatcher, before the function is called.
+ * What a command is: a row of commands.def and a function that gets a request and speaks to its
+ * reply. Arity, permissions and memory are checked once, by the dispatcher, before the function is
+ * called.
  */
 #ifndef KVI_SERVER_COMMAND_H
 #define KVI_SERVER_COMMAND_H
@@ -63,7 +64,8 @@ const kvi_command_t *kvi_command_find_sub(const kvi_command_t *container, kv_sli
 /* All rows, subcommands included, in the order of commands.def; NULL past the last. */
 const kvi_command_t *kvi_command_at(size_t number);
 
-/* Checks a request against its row and runs it, or answers Redis's error. Every request goes through here. */
+/* Checks a request against its row and runs it, or answers Redis's error. Every request goes
+ * through here. */
 void kvi_command_dispatch(kvi_request_t *request);
 
 #endif

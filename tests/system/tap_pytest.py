@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""Runs pytest on the given files and prints TAP, so that the test runner counts every case."""
+import sys
+
+import pytest
+
+
+class Tap:
+    def __init__(self):
+        self.count = 0
+
+    def line(self, verdict, nodeid, note=""):
+        self.count += 1
+        name = nodeid.split("::", 1)[-1].replace("#", "\\#")
+        print(f"\n{verdict} {self.count} - {name}{note}", flush=True)
+
+    def pytest_runtest_logreport(self, report):
+        if report.skipped:
+            self.line("ok", report.nodeid, " # SKIP")
+        elif report.failed:
+            self.line("not ok", f"{report.nodeid} ({report.when})")
+        elif report.when == "call":
+            self.line("ok", report.nodeid)
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self.line("not ok", f"{report.nodeid} (collection)")
+
+    def pytest_sessionfinish(self):
+        print(f"\n1..{self.count}", flush=True)
+
+
+if __name__ == "__main__":
+    status = pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]], plugins=[Tap()])
+    sys.exit(0 if status in (0, 1) else int(status))
