@@ -193,7 +193,7 @@ KV_API kv_status_t kv_arena_on_cleanup(kv_arena_t *arena, void (*cleanup)(void *
 KV_API void kv_arena_reset(kv_arena_t *arena, size_t keep_bytes);
 
 /* A point to come back to. Marks nest; a rewind invalidates every later mark. */
-typedef struct kv_arena_mark {
+typedef struct {
     char *alloc_ptr;
     size_t alloc_bytes_remaining;
     struct arena_block *blocks;
@@ -216,7 +216,7 @@ KV_API size_t kv_arena_total_allocated(const kv_arena_t *arena);
 #define KV_ARENA_HISTOGRAM_SLOTS 32
 
 /* asked + rounding + tail + remaining + headers = obtained, exactly. */
-typedef struct kv_arena_stats {
+typedef struct {
     size_t asked;       /* bytes asked for; without options.profile the rounding is in here too */
     size_t rounding;    /* lost by rounding up to 8; 0 without options.profile */
     size_t tail;        /* lost at the ends of blocks and before aligned allocations */
@@ -289,7 +289,7 @@ KV_API size_t kv_pool_trim(kv_pool_t *pool);
 /* Verifies all invariants: KV_OK or KV_CORRUPT. O(objects). For tests. */
 KV_API kv_status_t kv_pool_check(const kv_pool_t *pool);
 
-typedef struct kv_pool_stats {
+typedef struct {
     size_t live_objects;
     size_t live_bytes; /* their usable sizes */
     size_t free_bytes; /* free objects inside the pool's blocks, tails included */
@@ -299,7 +299,7 @@ typedef struct kv_pool_stats {
     size_t blocks;         /* of 64 KB */
     unsigned classes;      /* valid numbers for kv_pool_class_stats: 0 .. classes - 1 */
 } kv_pool_stats_t;
-typedef struct kv_pool_class_stats {
+typedef struct {
     size_t object_bytes;
     size_t live_objects;
     size_t free_objects;
@@ -333,7 +333,7 @@ KV_API size_t kv_store_usable_size(const void *pointer);
  * stay valid and the allocator goes on working. Any thread. */
 KV_API void kv_memory_cleanup(void);
 
-typedef struct kv_memory_stats {
+typedef struct {
     bool pool_enabled;           /* ENABLE_MEM_POOL of this build */
     size_t store_live_bytes;     /* kv_store_malloc: usable bytes of live and cached objects */
     size_t store_obtained_bytes; /* blocks and metadata behind kv_store_malloc */
