@@ -30,10 +30,23 @@ void *kvi_block_acquire(kv_budget_t *budget, const kvi_block_owner_t *owner, siz
 /* Takes back a run with the size it was obtained with. */
 void kvi_block_release(kv_budget_t *budget, void *run, size_t obtained);
 
+/* Takes back many runs of one owner at once: their neighbours are joined before anything goes back
+ * to the system, and the source is locked between begin and end. Nothing of the memory core may be
+ * called between them but add. */
+typedef struct kvi_block_release {
+    kv_budget_t *budget;
+    size_t bytes;
+} kvi_block_release_t;
+void kvi_block_release_begin(kvi_block_release_t *release, kv_budget_t *budget);
+void kvi_block_release_add(kvi_block_release_t *release, void *run, size_t obtained);
+void kvi_block_release_end(kvi_block_release_t *release);
+
 /* Small objects of the memory core itself (an arena's struct and headers, a pool's tables), 16-byte
  * aligned, charged to budget. The content is undefined. Free with the same size. */
 void *kvi_meta_alloc(kv_budget_t *budget, size_t bytes);
 void kvi_meta_free(kv_budget_t *budget, void *object, size_t bytes);
+/* What an object of bytes bytes is charged with. */
+size_t kvi_meta_charge(size_t bytes);
 
 /* Charges and returns bytes; false, with nothing charged, when this budget or a parent would pass
  * its hard limit. A NULL budget always accepts. */

@@ -26,6 +26,15 @@ void kvi_os_advise_huge(void *address, size_t bytes, bool huge);
 void kvi_os_release(void *address, size_t bytes);
 size_t kvi_os_page_size(void);
 
+/* ---- checkers of memory errors ---- */
+
+/* Whether AddressSanitizer or valgrind watches this process. */
+bool kvi_os_checked(void);
+/* Any access to these bytes is an error from now on; unpoison makes them ordinary, undefined bytes
+ * again. Both do nothing when nobody watches. */
+void kvi_os_poison(const void *address, size_t bytes);
+void kvi_os_unpoison(const void *address, size_t bytes);
+
 /* ---- clocks and randomness ---- */
 
 int64_t kvi_os_wall_ms(void);       /* milliseconds since 1970, may jump */

@@ -2,10 +2,13 @@
 /* The operating system as POSIX and Linux have it. */
 #include "os/os.h"
 
+#include "os/config.h"
+
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
@@ -36,7 +39,9 @@ bool kvi_os_commit(void *address, size_t bytes)
 
 void kvi_os_purge(void *address, size_t bytes)
 {
-    (void)madvise(address, bytes, MADV_DONTNEED);
+    if (madvise(address, bytes, MADV_DONTNEED) != 0) {
+        memset(address, 0, bytes); /* locked pages cannot be given back, but zeros were promised */
+    }
 }
 
 void kvi_os_advise_huge(void *address, size_t bytes, bool huge)
@@ -53,6 +58,68 @@ size_t kvi_os_page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
 }
+
+#if KVI_OS_ASAN
+#include <sanitizer/asan_interface.h>
+
+bool kvi_os_checked(void)
+{
+    return true;
+}
+
+void kvi_os_poison(const void *address, size_t bytes)
+{
+    ASAN_POISON_MEMORY_REGION(address, bytes);
+}
+
+void kvi_os_unpoison(const void *address, size_t bytes)
+{
+    ASAN_UNPOISON_MEMORY_REGION(address, bytes);
+}
+#elif KVI_OS_VALGRIND
+#include <valgrind/memcheck.h>
+
+bool kvi_os_checked(void)
+{
+    /* 1: not asked yet, 2: no, 3: yes. Threads that ask at once get the same answer. */
+    static _Atomic unsigned char answer = 1;
+    if (answer == 1) {
+        answer = RUNNING_ON_VALGRIND ? 3 : 2;
+    }
+    return answer == 3;
+}
+
+void kvi_os_poison(const void *address, size_t bytes)
+{
+    if (kvi_os_checked()) {
+        (void)VALGRIND_MAKE_MEM_NOACCESS(address, bytes);
+    }
+}
+
+void kvi_os_unpoison(const void *address, size_t bytes)
+{
+    if (kvi_os_checked()) {
+        (void)VALGRIND_MAKE_MEM_UNDEFINED(address, bytes);
+    }
+}
+#else
+bool kvi_os_checked(void)
+{
+    return false;
+}
+
+void kvi_os_poison(const void *address, size_t bytes)
+{
+    (void)address;
+    (void)bytes;
+}
+
+void kvi_os_unpoison(const void *address, size_t bytes)
+{
+    (void)address;
+    (void)bytes;
+}
+#endif
 
 int64_t kvi_os_wall_ms(void)
 {
