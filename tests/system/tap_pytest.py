@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Runs pytest on the given files and prints TAP, so that the test runner counts every case."""
+"""Runs pytest on the given files and prints TAP, so that the test runner counts every case.
+
+What pytest itself says goes to standard error.
+"""
+import os
 import sys
 
 import pytest
@@ -8,11 +12,13 @@ import pytest
 class Tap:
     def __init__(self):
         self.count = 0
+        self.out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
 
     def line(self, verdict, nodeid, note=""):
         self.count += 1
         name = nodeid.split("::", 1)[-1].replace("#", "\\#")
-        print(f"\n{verdict} {self.count} - {name}{note}", flush=True)
+        print(f"{verdict} {self.count} - {name}{note}", file=self.out, flush=True)
 
     def pytest_runtest_logreport(self, report):
         if report.skipped:
@@ -27,9 +33,8 @@ class Tap:
             self.line("not ok", f"{report.nodeid} (collection)")
 
     def pytest_sessionfinish(self):
-        print(f"\n1..{self.count}", flush=True)
+        print(f"1..{self.count}", file=self.out, flush=True)
 
 
 if __name__ == "__main__":
-    status = pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]], plugins=[Tap()])
-    sys.exit(0 if status in (0, 1) else int(status))
+    sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]], plugins=[Tap()]))
