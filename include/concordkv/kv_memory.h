@@ -198,6 +198,7 @@ typedef struct {
     size_t alloc_bytes_remaining;
     struct arena_block *blocks;
     size_t total_allocated;
+    size_t asked; /* with options.profile, else 0 */
     const void *cleanups;
     uint64_t serial; /* of the arena's last reset, so that a stale mark is refused */
 } kv_arena_mark_t;
@@ -215,7 +216,7 @@ KV_API size_t kv_arena_total_allocated(const kv_arena_t *arena);
 
 #define KV_ARENA_HISTOGRAM_SLOTS 32
 
-/* asked + rounding + tail + remaining + headers = obtained, exactly. */
+/* asked + rounding + tail + remaining + headers = obtained + borrowed, exactly. */
 typedef struct {
     size_t asked;       /* bytes asked for; without options.profile the rounding is in here too */
     size_t rounding;    /* lost by rounding up to 8; 0 without options.profile */
@@ -223,7 +224,9 @@ typedef struct {
     size_t remaining;   /* still usable in the current block and in kept ones */
     size_t headers;     /* of the blocks */
     size_t obtained;    /* memory_usage */
+    size_t borrowed;    /* usable bytes of the initial buffer: 0 without one */
     size_t peak;        /* highest obtained since creation */
+    size_t held;        /* what the budget is charged: whole pages, headers, the arena itself */
     size_t allocations; /* with options.profile, else 0 */
     /* [i]: allocations of 2^(i-1)+1 .. 2^i bytes; with options.profile */
     size_t histogram[KV_ARENA_HISTOGRAM_SLOTS];
