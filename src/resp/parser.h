@@ -29,11 +29,16 @@ typedef struct kvi_parser {
     const char *error;
     /* Where an unfinished command stands. */
     size_t argv_capacity;
-    size_t expected_arguments;
-    size_t position;
-    char *inline_copy; /* of an inline command with quotes */
+    size_t expected_arguments; /* 0: between commands */
+    size_t position;           /* of the next argument's '$' */
+    size_t scanned;            /* no line end before this place */
+    uintptr_t base;            /* where the bytes were in the call that found argv */
+    char *inline_copy;         /* the words of an inline command, their quotes resolved */
     size_t inline_capacity;
+    char error_text[48];
 } kvi_parser_t;
+
+#define KVI_PARSER_LINE_BYTES_MAX ((size_t)65536)
 
 void kvi_parser_open(kvi_parser_t *parser);
 void kvi_parser_close(kvi_parser_t *parser);

@@ -29,6 +29,10 @@ const kvi_command_t *kvi_command_table_find(const kvi_command_table_t *table, kv
 const kvi_command_t *kvi_command_table_find_sub(const kvi_command_table_t *table,
                                                 const kvi_command_t *container, kv_slice_t name);
 
+/* kvi_command_dispatch for a name that has been looked up already: the row that
+ * kvi_command_table_find found. */
+void kvi_command_dispatch_row(kvi_request_t *request, const kvi_command_t *row);
+
 /* The number of a row. */
 size_t kvi_command_number(const kvi_command_t *command);
 bool kvi_command_is_sub(const kvi_command_t *command);

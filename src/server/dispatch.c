@@ -56,10 +56,9 @@ static void answer_unknown_sub(kvi_request_t *request, const kvi_command_t *cont
 }
 
 /* The row that is to run, or NULL with an error answered. */
-static const kvi_command_t *resolve(kvi_request_t *request)
+static const kvi_command_t *resolve(kvi_request_t *request, const kvi_command_t *command)
 {
     const kvi_command_table_t *const table = &request->server->commands;
-    const kvi_command_t *const command = kvi_command_table_find(table, request->argv[0]);
     if (command == NULL) {
         answer_unknown(request);
         return NULL;
@@ -126,7 +125,7 @@ static void step_reply_mode(kvi_client_t *client)
     }
 }
 
-void kvi_command_dispatch(kvi_request_t *request)
+void kvi_command_dispatch_row(kvi_request_t *request, const kvi_command_t *row)
 {
     kvi_server_t *const server = request->server;
     kvi_client_t *const client = request->client;
@@ -135,7 +134,7 @@ void kvi_command_dispatch(kvi_request_t *request)
     server->stats.commands++;
     client->commands++;
     client->active_ms = request->now_ms;
-    const kvi_command_t *const command = resolve(request);
+    const kvi_command_t *const command = resolve(request, row);
     if (command != NULL) {
         client->command = command;
         if (admit(request, command)) {
@@ -151,4 +150,10 @@ void kvi_command_dispatch(kvi_request_t *request)
     if (client->reply_mode > KVI_REPLY_OFF) {
         step_reply_mode(client);
     }
+}
+
+void kvi_command_dispatch(kvi_request_t *request)
+{
+    kvi_command_dispatch_row(request,
+                             kvi_command_table_find(&request->server->commands, request->argv[0]));
 }

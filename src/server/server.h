@@ -38,6 +38,7 @@ struct kvi_server {
     int port;           /* as bound: options.port may be 0 */
     bool active_expire; /* DEBUG SET-ACTIVE-EXPIRE */
     bool shutdown_asked;
+    size_t kills;         /* clients marked killed that the loop has not closed yet */
     bool memory_to_purge; /* much was freed at once: give idle pages back soon */
     uint64_t random_state;
 };

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The executor: everything that arrived in a turn, from all connections, in groups whose keys are
+ * looked up together.
+ *
+ *   ready:   A ──► B ──► C ──► D                         parse in this order
+ *   slots:  [A1 A2 A3 B1 C1 C2 ... ] 16 of them          prefetch the first keys of all, then run
+ * one by one write:   A, B                                        once their last command has run
+ *
+ * A slot takes over the parser's list of arguments and leaves its own old one, so nothing is copied
+ * or allocated.
+ */
+#include <string.h>
+
+#include <concordkv/kv_memory.h>
+
+#include "os/os.h"
+#include "server/loop_int.h"
+
+/* ---- a group ---- */
+
+static void prefetch_keys(kvi_loop_t *loop)
+{
+    kv_slice_t keys[KVI_TURN_GROUP];
+    size_t count = 0;
+    size_t database = 0;
+    kvi_db_t *const db = loop->server->db;
+    for (size_t i = 0; i < loop->slots_used; i++) {
+        const kvi_slot_t *const slot = &loop->slots[i];
+        if (slot->command == NULL || slot->command->first_key <= 0 ||
+            (size_t)slot->command->first_key >= slot->argc) {
+            continue;
+        }
+        const size_t selected = slot->connection->client.database;
+        if (selected != database && count > 0) {
+            kvi_keyspace_prefetch(kvi_db_keyspace(db, database), count, keys);
+            count = 0;
+        }
+        database = selected;
+        keys[count++] = slot->argv[slot->command->first_key];
+    }
+    /* One key alone gains nothing: its command is next. */
+    if (count > 1) {
+        kvi_keyspace_prefetch(kvi_db_keyspace(db, database), count, keys);
+    }
+}
+
+static void run_slot(kvi_loop_t *loop, kvi_slot_t *slot)
+{
+    kvi_connection_t *const connection = slot->connection;
+    kvi_client_t *const client = &connection->client;
+    if (client->closing || client->killed) {
+        return;
+    }
+    kvi_connection_take_reply(connection);
+    kvi_request_t request = kvi_client_request(client, loop->now_ms, slot->argc, slot->argv);
+    kvi_command_dispatch_row(&request, slot->command);
+    if (client->reply.failed || client->reply.size > (size_t)loop->server->config.output_limit) {
+        loop->server->stats.output_limit_closes++;
+        client->killed = true;
+        kvi_reply_close(&client->reply);
+    }
+}
+
+static void trim_slot(kvi_slot_t *slot)
+{
+    if (slot->argv_capacity > KVI_SPARE_ARGUMENTS_MAX) {
+        kv_store_free(slot->argv);
+        slot->argv = NULL;
+        slot->argv_capacity = 0;
+    }
+}
+
+/* Writes what connections before `end` have been answered. */
+static void finish_connections(kvi_loop_t *loop, const kvi_connection_t *end)
+{
+    while (loop->unflushed != end) {
+        kvi_connection_t *const connection = loop->unflushed;
+        loop->unflushed = connection->next_ready;
+        connection->ready = false;
+        kvi_connection_finish_turn(connection);
+    }
+}
+
+/* Runs the group; afterwards no connection but `parsed` has commands of this turn to come. */
+static void run_group(kvi_loop_t *loop, const kvi_connection_t *parsed)
+{
+    prefetch_keys(loop);
+    for (size_t i = 0; i < loop->slots_used; i++) {
+        run_slot(loop, &loop->slots[i]);
+    }
+    for (size_t i = 0; i < loop->slots_used; i++) {
+        trim_slot(&loop->slots[i]);
+    }
+    loop->slots_used = 0;
+    finish_connections(loop, parsed);
+}
+
+/* ---- parsing ---- */
+
+static void fill_slot(kvi_loop_t *loop, kvi_connection_t *connection)
+{
+    kvi_slot_t *const slot = &loop->slots[loop->slots_used++];
+    kvi_parser_t *const parser = &connection->parser;
+    const kvi_slot_t old = *slot;
+    slot->connection = connection;
+    slot->argv = parser->argv;
+    slot->argc = parser->argc;
+    slot->argv_capacity = parser->argv_capacity;
+    parser->argv = old.argv;
+    parser->argv_capacity = old.argv_capacity;
+    if (parser->inline_copy != NULL) {
+        slot->inline_copy = parser->inline_copy;
+        slot->inline_capacity = parser->inline_capacity;
+        parser->inline_copy = old.inline_copy;
+        parser->inline_capacity = old.inline_capacity;
+    }
+    slot->command = kvi_command_table_find(&loop->server->commands, slot->argv[0]);
+}
+
+static void answer_protocol_error(kvi_connection_t *connection)
+{
+    kvi_loop_t *const loop = connection->loop;
+    kvi_client_t *const client = &connection->client;
+    run_group(loop, connection);
+    loop->server->stats.protocol_errors++;
+    if (!client->killed && !client->closing) {
+        client->reply.muted = false;
+        kvi_connection_take_reply(connection);
+        kvi_reply_error(&client->reply, "ERR %s", connection->parser.error);
+        client->closing = true;
+    }
+}
+
+/* Parses one connection's bytes into slots, running groups as they fill. */
+static void parse_connection(kvi_loop_t *loop, kvi_connection_t *connection)
+{
+    const kvi_client_t *const client = &connection->client;
+    const size_t pause = (size_t)loop->server->config.output_pause;
+    connection->parser.bulk_bytes_max = (size_t)loop->server->config.bulk_bytes_max;
+    connection->blocked = false;
+    while (connection->input_used < connection->input_size && !client->closing && !client->killed) {
+        if (kvi_connection_backlog(connection) > pause) {
+            connection->blocked = true;
+            return;
+        }
+        size_t used;
+        const kvi_parse_t result =
+            kvi_parser_next(&connection->parser, connection->input + connection->input_used,
+                            connection->input_size - connection->input_used, &used);
+        connection->input_used += used;
+        if (result == KVI_PARSE_MORE) {
+            return;
+        }
+        if (result == KVI_PARSE_ERROR) {
+            answer_protocol_error(connection);
+            return;
+        }
+        if (result == KVI_PARSE_COMMAND) {
+            fill_slot(loop, connection);
+            if (loop->slots_used == KVI_TURN_GROUP) {
+                run_group(loop, connection);
+            }
+        }
+    }
+}
+
+void kvi_loop_turn(kvi_loop_t *loop)
+{
+    kvi_connection_t *const first = loop->ready.first;
+    if (first == NULL) {
+        (void)uv_idle_stop(&loop->idle);
+        return;
+    }
+    loop->ready = (kvi_ready_list_t){NULL, NULL};
+    loop->now_ms = kvi_os_wall_ms();
+    loop->server->stats.turns++;
+    loop->unflushed = first;
+    for (kvi_connection_t *connection = first; connection != NULL;) {
+        parse_connection(loop, connection);
+        connection = connection->next_ready;
+    }
+    run_group(loop, NULL);
+    loop->input_used = 0;
+    kvi_loop_collect_killed(loop);
+    if (loop->server->shutdown_asked) {
+        uv_stop(&loop->uv);
+    }
+}
+
+/* While an idle handle is active, libuv does not wait for events. */
+static void do_not_wait(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
+void kvi_loop_turn_soon(kvi_loop_t *loop)
+{
+    (void)uv_idle_start(&loop->idle, do_not_wait);
+}
+
+void kvi_loop_collect_killed(kvi_loop_t *loop)
+{
+    kvi_server_t *const server = loop->server;
+    if (server->kills == 0) {
+        return;
+    }
+    server->kills = 0;
+    for (kvi_client_t *client = server->first_client; client != NULL; client = client->next) {
+        kvi_connection_t *const connection = (kvi_connection_t *)client;
+        if (client->killed && !uv_is_closing((uv_handle_t *)&connection->tcp)) {
+            kvi_connection_mark_ready(connection);
+            kvi_loop_turn_soon(loop);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Housekeeping between requests: late keys, sparse blocks, idle memory, idle connections, rates. A
+ * timer ticks every 100 ms; each task gets a slice of time in a tick, and as long as one has more
+ * to do the next tick comes after 4 ms, so that requests have most of the thread in any case.
+ */
+#include "memory/block.h"
+#include "os/os.h"
+#include "server/loop_int.h"
+
+#define TICK_MS 100
+#define BUSY_TICK_MS 4
+#define EXPIRE_SLICE_NS UINT64_C(1000000)
+#define RELOCATE_SLICE_NS UINT64_C(500000)
+#define PURGE_SLICE_NS UINT64_C(1000000)
+#define EXPIRE_STEPS 64
+#define RELOCATE_STEPS 64
+#define PURGE_BYTES ((size_t)2 << 20)
+/* Idle memory kept for reuse. */
+#define KEPT_IDLE_BYTES ((size_t)16 << 20)
+/* How long a connection that is to be closed may keep its last replies unread. */
+#define LINGER_MS 60000
+
+/* Removes late keys until none is left (false) or the slice is over (true). */
+static bool expire_keys(kvi_loop_t *loop, int64_t now_ms)
+{
+    kvi_server_t *const server = loop->server;
+    const uint64_t end = kvi_os_monotonic_ns() + EXPIRE_SLICE_NS;
+    for (size_t i = 0; i < kvi_db_keyspaces(server->db) && server->active_expire; i++) {
+        kvi_keyspace_t *const keyspace = kvi_db_keyspace(server->db, i);
+        int64_t deadline = kvi_keyspace_next_deadline(keyspace);
+        while (deadline != KVI_NO_DEADLINE && deadline <= now_ms) {
+            server->stats.expired += kvi_keyspace_expire(keyspace, now_ms, EXPIRE_STEPS);
+            if (kvi_os_monotonic_ns() >= end) {
+                return true;
+            }
+            deadline = kvi_keyspace_next_deadline(keyspace);
+        }
+    }
+    return false;
+}
+
+/* Moves entries out of sparse blocks; true if there is more to move. Keyspaces take turns at being
+ * first. */
+static bool relocate_entries(kvi_loop_t *loop)
+{
+    kvi_db_t *const db = loop->server->db;
+    const size_t count = kvi_db_keyspaces(db);
+    const uint64_t end = kvi_os_monotonic_ns() + RELOCATE_SLICE_NS;
+    for (size_t i = 0; i < count; i++) {
+        kvi_keyspace_t *const keyspace = kvi_db_keyspace(db, (loop->ticks + i) % count);
+        if (kvi_keyspace_count(keyspace) == 0) {
+            continue;
+        }
+        while (kvi_keyspace_relocate(keyspace, RELOCATE_STEPS) == RELOCATE_STEPS) {
+            if (kvi_os_monotonic_ns() >= end) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool purge_memory(void)
+{
+    const uint64_t end = kvi_os_monotonic_ns() + PURGE_SLICE_NS;
+    while (kvi_block_purge(KEPT_IDLE_BYTES, PURGE_BYTES) > 0) {
+        if (kvi_os_monotonic_ns() >= end) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void end_idle_connections(kvi_loop_t *loop, int64_t now_ms)
+{
+    kvi_server_t *const server = loop->server;
+    const int64_t timeout_ms = server->config.timeout * 1000;
+    for (kvi_client_t *client = server->first_client; client != NULL; client = client->next) {
+        const int64_t idle_ms = now_ms - client->active_ms;
+        if ((timeout_ms > 0 && idle_ms > timeout_ms) || (client->closing && idle_ms > LINGER_MS)) {
+            client->killed = true;
+            server->kills++;
+        }
+    }
+    kvi_loop_collect_killed(loop);
+}
+
+static void tick(uv_timer_t *timer)
+{
+    kvi_loop_t *const loop = timer->data;
+    const uint64_t now_ns = kvi_os_monotonic_ns();
+    const int64_t now_ms = kvi_os_wall_ms();
+    bool more = expire_keys(loop, now_ms);
+    more = relocate_entries(loop) || more;
+    more = purge_memory() || more;
+    const uint64_t elapsed_ms = (now_ns - loop->last_tick_ns) / 1000000;
+    if (elapsed_ms >= TICK_MS) {
+        kvi_stats_tick(&loop->server->stats, elapsed_ms);
+        loop->last_tick_ns = now_ns;
+        loop->ticks++;
+        if (loop->ticks % (1000 / TICK_MS) == 0) {
+            end_idle_connections(loop, now_ms);
+        }
+    }
+    if (loop->accept_waits) {
+        loop->accept_waits = false;
+        kvi_connection_accept(loop);
+    }
+    (void)uv_timer_start(timer, tick, more ? BUSY_TICK_MS : TICK_MS, 0);
+}
+
+void kvi_housekeeping_start(kvi_loop_t *loop)
+{
+    loop->last_tick_ns = kvi_os_monotonic_ns();
+    loop->timer.data = loop;
+    (void)uv_timer_start(&loop->timer, tick, TICK_MS, 0);
+}

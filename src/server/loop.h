@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loop that carries a server over TCP: listens, reads, has the executor run what arrived,
+ * writes, and keeps house.
+ */
+#ifndef KVI_SERVER_LOOP_H
+#define KVI_SERVER_LOOP_H
+
+#include <stddef.h>
+
+#include <concordkv/kv_status.h>
+
+#include "server/server.h"
+
+#define KVI_LOOP_MESSAGE_BYTES 512
+
+typedef struct kvi_loop kvi_loop_t;
+
+/* Makes libuv allocate from kv_store_malloc. Once per process, before any loop. */
+void kvi_loop_use_store(void);
+
+/* Binds and listens as server->config says and sets server->port. On an error message says in one
+ * line what was wrong and what would be right: KV_INVALID for a setting, KV_IO for the system's
+ * refusal, KV_NO_MEMORY. */
+kv_status_t kvi_loop_open(kvi_server_t *server, kvi_loop_t **loop,
+                          char message[KVI_LOOP_MESSAGE_BYTES]);
+/* Serves until SHUTDOWN, SIGTERM or SIGINT. */
+void kvi_loop_run(kvi_loop_t *loop);
+/* Ends every connection. NULL is accepted. */
+void kvi_loop_close(kvi_loop_t *loop);
+
+#endif
