@@ -3,14 +3,21 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "kv_status.h"
+#include "kv_memory.h"
+#include <concordkv/kv_status.h>
 #include <concordkv/kv_version.h>
 
 int main(void)
 {
-    if (strcmp(kv_version(), KV_VERSION_STRING) != 0) {
+    kv_arena_t *const arena = kv_arena_create(0);
+    /* The short way inline, and its out-of-line twin. */
+    void *(*const alloc)(kv_arena_t *, size_t) = kv_arena_alloc;
+    char *const text = kv_arena_alloc(arena, 3);
+    if (strcmp(kv_version(), KV_VERSION_STRING) != 0 || text == NULL || alloc(arena, 64) == NULL) {
         return 1;
     }
-    puts(kv_status_text(KV_OK));
+    memcpy(text, kv_status_text(KV_OK), 3);
+    puts(text);
+    kv_arena_destroy(arena);
     return 0;
 }
