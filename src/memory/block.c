@@ -104,7 +104,10 @@ static void count_used(uint32_t count)
 
 static void label(const kvi_block_request_t *request, uint32_t first)
 {
-    kvi_source.blocks[first].owner = request->owner;
+    kvi_block_t *const block = &kvi_source.blocks[first];
+    block->owner = request->owner;
+    atomic_store_explicit(&block->taken, 0, memory_order_relaxed);
+    atomic_store_explicit(&block->object_bytes, 0, memory_order_relaxed);
     for (uint32_t i = 0; i < request->count; i++) {
         kvi_source.tags[first + i] = (kvi_tag_t){.size_class = request->tag, .window = 0};
     }

@@ -66,14 +66,15 @@ typedef struct kvi_block {
     uint8_t state;
     uint16_t free_pages; /* PAGES: a bit for every free page */
 
-    /* Spans of a heap (heap.c), in the first block. */
+    /* Spans and large objects of a heap (heap.h), in the first block. */
     uint16_t first_word;    /* no free object stands in a bitmap word before this one */
     uint32_t objects;       /* how many the span holds */
     _Atomic uint32_t taken; /* of them not in the bitmap: live, or resting in a magazine */
-    uint32_t heap_child;    /* links of the address-ordered heap of spans with free objects */
-    uint32_t heap_sibling;
-    uint32_t heap_back; /* the sibling before, or the parent of a first child */
-    uint64_t *bitmap;   /* a bit for every free object */
+    uint32_t queue_child;   /* links of the queue of spans with free objects (queue.h) */
+    uint32_t queue_sibling;
+    uint32_t queue_back;
+    _Atomic uint32_t object_bytes; /* 0: not a span */
+    uint64_t *bitmap;              /* a bit for every free object */
 } kvi_block_t;
 _Static_assert(sizeof(kvi_block_t) <= 64, "an entry is at most one cache line");
 

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of a pool, for pool.c and its tests. Thread rule: one user at a time, as the pool's.
+ */
+#ifndef KVI_MEMORY_POOL_INT_H
+#define KVI_MEMORY_POOL_INT_H
+
+#include "memory/heap.h"
+#include "memory/magazine.h"
+#include "memory/pool.h"
+
+struct kv_pool {
+    kvi_windows_t windows; /* first: kvi_pool_deref reads it */
+    unsigned granule_shift;
+    bool direct; /* no magazines: a checker watches */
+    kvi_magazine_t
+        magazines[KVI_TAGS];     /* by tag; those of blocks without a class stay empty and shut */
+    uint16_t capacity[KVI_TAGS]; /* items a magazine has room for; 0: not open */
+    uint16_t
+        compacting[KVI_TAGS]; /* frees until a class that gives up sparse spans is ordinary again */
+    kv_misuse_fn misuse;
+    void *misuse_context;
+    kvi_heap_t heap;
+};
+
+#endif
