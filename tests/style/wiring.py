@@ -42,6 +42,10 @@ def unregistered(paths, read_file):
     return found
 
 
+def disagreeing(version, build):
+    return [] if f"version: '{version}'" in build else [f"meson.build does not say version: '{version}'"]
+
+
 def broken_scripts(paths):
     found = []
     for path in paths:
@@ -64,6 +68,10 @@ def main():
     tap.report("every source and test is registered", unregistered(paths, read))
     scripts = [p for p in paths if p.startswith(("tools/", ".ci/")) and not p.endswith((".txt", ".py"))]
     tap.report("every script is executable and parses", broken_scripts(scripts))
+    version = re.search(r'KV_VERSION_STRING "([^"]+)"', read("include/concordkv/kv_version.h")).group(1)
+    tap.report("the build and the header agree on the version", disagreeing(version, read("meson.build")))
+    seen = disagreeing("0.0.0", read("meson.build"))
+    tap.report("another version is seen", [] if seen else ["missed"])
     sample = ["src/db/lost.c", "tests/unit/test_lost.c", "tests/system/test_lost.py", "fuzz/fuzz_lost.c"]
     seen = unregistered(sample, lambda _: "files('db/db.c', 'test_db')")
     tap.report("a file that is lost is seen", [] if len(seen) == len(sample) else seen)

@@ -25,7 +25,8 @@ def tree(tmp_path_factory):
     """The folder that stands for / of an installation under /opt/kv."""
     root = tmp_path_factory.mktemp("root")
     build = tmp_path_factory.mktemp("build")
-    run(["make", "-C", SOURCE, "install", f"BUILD={build}/install", "PREFIX=/opt/kv", f"DESTDIR={root}"])
+    said = run(["make", "-C", SOURCE, "install", f"BUILD={build}/install", "PREFIX=/opt/kv", f"DESTDIR={root}"])
+    assert "warning:" not in said
     return root
 
 
