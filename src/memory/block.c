@@ -443,3 +443,14 @@ void kv_memory_set_idle_limit(size_t bytes)
     kvi_source_unlock();
     (void)kvi_block_purge(limit, SIZE_MAX);
 }
+
+void kvi_block_stats(kv_memory_stats_t *stats)
+{
+    const size_t table_bytes_per_block = sizeof(kvi_block_t) + sizeof(kvi_tag_t);
+    kvi_source_lock();
+    const size_t tables = kvi_source.committed * table_bytes_per_block;
+    stats->idle_bytes = (size_t)kvi_source.idle << KVI_BLOCK_SHIFT;
+    stats->system_bytes = ((size_t)kvi_source.used << KVI_BLOCK_SHIFT) + stats->idle_bytes + tables;
+    stats->system_peak_bytes = ((size_t)kvi_source.peak << KVI_BLOCK_SHIFT) + tables;
+    kvi_source_unlock();
+}

@@ -171,6 +171,9 @@ bool kvi_blocks_extend(kv_budget_t *budget, uint32_t first, uint32_t count, uint
 /* Gives the end of a used run back. */
 void kvi_blocks_shrink(kv_budget_t *budget, uint32_t first, uint32_t count, uint32_t new_count);
 
+/* Fills in the figures of the system and of the idle cache. */
+void kvi_block_stats(kv_memory_stats_t *stats);
+
 /* ---- fork.c ---- */
 
 /* Has every mutex of the memory core held across fork. Called once, by the source. */
