@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bytes at any alignment: copies and compares that accept an empty slice with a NULL pointer, and
+ * short compares that stay inline, since most keys are shorter than a call of memcmp is worth.
+ */
+#ifndef KVI_BASE_BYTES_H
+#define KVI_BASE_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <concordkv/kv_status.h>
+
+/* memcpy, but size 0 goes with any pointers. */
+static inline void kvi_bytes_copy(void *to, const void *from, size_t size)
+{
+    if (size > 0) {
+        memcpy(to, from, size);
+    }
+}
+
+/* memmove, but size 0 goes with any pointers. */
+static inline void kvi_bytes_move(void *to, const void *from, size_t size)
+{
+    if (size > 0) {
+        memmove(to, from, size);
+    }
+}
+
+static inline uint64_t kvi_bytes_load64(const void *from)
+{
+    uint64_t word;
+    memcpy(&word, from, sizeof word);
+    return word;
+}
+
+static inline uint32_t kvi_bytes_load32(const void *from)
+{
+    uint32_t word;
+    memcpy(&word, from, sizeof word);
+    return word;
+}
+
+static inline bool kvi_bytes_equal_short(const char *a, const char *b, size_t size)
+{
+    if (size >= 4) {
+        const uint32_t head = kvi_bytes_load32(a) ^ kvi_bytes_load32(b);
+        return (head | (kvi_bytes_load32(a + size - 4) ^ kvi_bytes_load32(b + size - 4))) == 0;
+    }
+    for (size_t i = 0; i < size; i++) {
+        if (a[i] != b[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether size bytes are the same. The last word overlaps the one before it, so no tail is left. */
+static inline bool kvi_bytes_equal(const char *a, const char *b, size_t size)
+{
+    if (size < 8) {
+        return kvi_bytes_equal_short(a, b, size);
+    }
+    if (size > 64) {
+        return memcmp(a, b, size) == 0;
+    }
+    for (size_t i = 0; i + 8 < size; i += 8) {
+        if (kvi_bytes_load64(a + i) != kvi_bytes_load64(b + i)) {
+            return false;
+        }
+    }
+    return kvi_bytes_load64(a + size - 8) == kvi_bytes_load64(b + size - 8);
+}
+
+/* As memcmp, and a prefix stands before what it begins. */
+static inline int kvi_slice_compare(kv_slice_t a, kv_slice_t b)
+{
+    const size_t common = a.size < b.size ? a.size : b.size;
+    const int order = common > 0 ? memcmp(a.data, b.data, common) : 0;
+    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+static inline bool kvi_slice_equal(kv_slice_t a, kv_slice_t b)
+{
+    return a.size == b.size && kvi_bytes_equal(a.data, b.data, a.size);
+}
+
+/* Begins to bring the line with this address into the cache. */
+static inline void kvi_prefetch(const void *address)
+{
+    __builtin_prefetch(address);
+}
+
+#endif
