@@ -4,12 +4,12 @@
  * index of deadlines. It knows nothing of files, sockets or the protocol. Time is an argument of
  * every call. One user at a time.
  *
- * A value in the engine is a record:  [flags 1][access 3][deadline 8, if flags say so][bytes ...]
- * little endian so that a key without a deadline costs four bytes and the entry's access clock can
- * be written in place.
+ * A value in the engine is a record (record.h), so that a key without a deadline costs four bytes
+ * and the entry's access clock can be written in place.
  *
  * The functions under "Operations" are the only ones that change data; a later log records exactly
- * these.
+ * these. A late entry, one whose deadline has passed, is no data any more: whatever call meets one
+ * may remove it.
  */
 #ifndef KVI_DB_H
 #define KVI_DB_H
@@ -46,10 +46,18 @@ size_t kvi_db_memory_used(const kvi_db_t *db); /* bytes obtained by all keyspace
 
 /* ---- reads; an expired key is never seen ---- */
 
+/* How the bytes of a value came about, for OBJECT ENCODING. */
+typedef enum kvi_form {
+    KVI_FORM_PLAIN = 0, /* put in one piece, or the sum of integers */
+    KVI_FORM_RAW,       /* appended to or overwritten in part */
+    KVI_FORM_TEXT       /* the sum of long doubles: text, even if it looks like an integer */
+} kvi_form_t;
+
 typedef struct kvi_entry {
-    kv_slice_t value;      /* borrowed until the next call that may change the keyspace */
+    kv_slice_t value;      /* borrowed until the next call for the same keyspace */
     int64_t deadline_ms;   /* KVI_NO_DEADLINE: none */
     uint32_t idle_seconds; /* since the last access, before this one */
+    kvi_form_t form;
 } kvi_entry_t;
 
 /* Begins to bring what operations on these keys touch into the cache. */
@@ -60,6 +68,8 @@ kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t n
 /* Entries, late ones that have not been removed yet included, as DBSIZE counts. */
 uint64_t kvi_keyspace_count(const kvi_keyspace_t *keyspace);
 uint64_t kvi_keyspace_deadlines(const kvi_keyspace_t *keyspace); /* keys with a deadline */
+/* Late entries removed since the keyspace was opened, by whatever call. */
+uint64_t kvi_keyspace_expired(const kvi_keyspace_t *keyspace);
 kv_status_t kvi_keyspace_random(kvi_keyspace_t *keyspace, uint64_t number, int64_t now_ms,
                                 kv_slice_t *key);
 /* As the engine's scan, late entries left out. */

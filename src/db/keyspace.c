@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A keyspace: how it opens and closes, what it can be asked, and its housekeeping. The operations
+ * that change data are in keyspace_write.c; record.h has the bytes, db_int.h the invariants.
+ */
+#include "db/db_int.h"
+
+#define EXPIRE_GROUP ((size_t)16) /* late entries removed together, their misses overlapped */
+#define INDEX_SHARE_MAX ((size_t)64)
+#define RANDOM_EXPIRE ((size_t)64) /* late entries removed when a random entry is one of them */
+
+/* ---- life ---- */
+
+kv_status_t kvi_keyspace_open(kvi_keyspace_t *keyspace, const kvi_db_options_t *options,
+                              kv_budget_t *parent)
+{
+    kv_budget_t *const budget = kv_budget_create(parent, 0);
+    if (budget == NULL) {
+        return KV_NO_MEMORY;
+    }
+    *keyspace = (kvi_keyspace_t){.ops = options->engine,
+                                 .budget = budget,
+                                 .expiry = {.budget = budget},
+                                 .hash_seed = options->hash_seed};
+    return KV_OK;
+}
+
+kv_status_t kvi_keyspace_clear(kvi_keyspace_t *keyspace)
+{
+    kvi_expiry_clear(&keyspace->expiry);
+    keyspace->ops->close(keyspace->engine);
+    keyspace->engine = NULL;
+    return KV_OK;
+}
+
+void kvi_keyspace_close(kvi_keyspace_t *keyspace)
+{
+    (void)kvi_keyspace_clear(keyspace);
+    kv_budget_destroy(keyspace->budget);
+}
+
+void kvi_keyspace_remove(kvi_keyspace_t *keyspace, kv_slice_t key, kvi_expiry_item_t *item)
+{
+    (void)keyspace->ops->del(keyspace->engine, key);
+    if (item != NULL) {
+        kvi_expiry_remove(&keyspace->expiry, item);
+    }
+}
+
+void kvi_keyspace_remove_late(kvi_keyspace_t *keyspace, kv_slice_t key, const char *record)
+{
+    kvi_keyspace_remove(keyspace, key, kvi_record_item(record));
+    keyspace->expired++;
+}
+
+/* ---- reads ---- */
+
+static void fill_entry(kv_slice_t record, uint32_t clock, kvi_entry_t *entry)
+{
+    entry->value = kvi_record_value(record);
+    entry->deadline_ms = kvi_record_deadline(record.data);
+    entry->idle_seconds = (clock - kvi_record_access(record.data)) & KVI_CLOCK_MASK;
+    entry->form = kvi_record_form(record.data);
+}
+
+void kvi_keyspace_prefetch(kvi_keyspace_t *keyspace, size_t count, const kv_slice_t *keys)
+{
+    if (keyspace->engine != NULL) {
+        keyspace->ops->prefetch(keyspace->engine, count, keys);
+    }
+}
+
+kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms, bool touch,
+                             kvi_entry_t *entry)
+{
+    kv_slice_t record;
+    const kv_status_t status = kvi_keyspace_find(keyspace, key, now_ms, &record);
+    if (status != KV_OK) {
+        return status;
+    }
+    const uint32_t clock = kvi_clock(now_ms);
+    fill_entry(record, clock, entry);
+    /* Not written when it would not change: a read then leaves the line clean. */
+    if (touch && entry->idle_seconds != 0) {
+        kvi_record_set_access(kvi_record_writable(record), clock);
+    }
+    return KV_OK;
+}
+
+uint64_t kvi_keyspace_count(const kvi_keyspace_t *keyspace)
+{
+    return keyspace->engine != NULL ? keyspace->ops->count(keyspace->engine) : 0;
+}
+
+uint64_t kvi_keyspace_deadlines(const kvi_keyspace_t *keyspace)
+{
+    return keyspace->expiry.count;
+}
+
+uint64_t kvi_keyspace_expired(const kvi_keyspace_t *keyspace)
+{
+    return keyspace->expired;
+}
+
+const kv_engine_ops_t *kvi_keyspace_engine(const kvi_keyspace_t *keyspace)
+{
+    return keyspace->ops;
+}
+
+kv_status_t kvi_keyspace_random(kvi_keyspace_t *keyspace, uint64_t number, int64_t now_ms,
+                                kv_slice_t *key)
+{
+    if (keyspace->engine == NULL) {
+        return KV_NOT_FOUND;
+    }
+    for (;;) {
+        kv_slice_t record;
+        const kv_status_t status = keyspace->ops->sample(keyspace->engine, number, key, &record);
+        if (status != KV_OK || !kvi_record_is_late(record.data, now_ms)) {
+            return status;
+        }
+        /* The sample is itself due, so at least one entry goes and the loop comes to an end. */
+        (void)kvi_keyspace_expire(keyspace, now_ms, RANDOM_EXPIRE);
+    }
+}
+
+typedef struct scan_state {
+    void (*visit)(void *context, kv_slice_t key, const kvi_entry_t *entry);
+    void *context;
+    int64_t now_ms;
+    size_t late;
+} scan_state_t;
+
+static void visit_live(void *context, kv_slice_t key, kv_slice_t record)
+{
+    scan_state_t *const state = context;
+    if (kvi_record_is_late(record.data, state->now_ms)) {
+        state->late++;
+        return;
+    }
+    kvi_entry_t entry;
+    fill_entry(record, kvi_clock(state->now_ms), &entry);
+    state->visit(state->context, key, &entry);
+}
+
+uint64_t kvi_keyspace_scan(kvi_keyspace_t *keyspace, uint64_t token, size_t count, int64_t now_ms,
+                           void (*visit)(void *context, kv_slice_t key, const kvi_entry_t *entry),
+                           void *context)
+{
+    if (keyspace->engine == NULL) {
+        return 0;
+    }
+    scan_state_t state = {.visit = visit, .context = context, .now_ms = now_ms};
+    const uint64_t next = keyspace->ops->scan(keyspace->engine, token, count, visit_live, &state);
+    /* As many as were met are due; which of all the due ones go first does not matter. */
+    (void)kvi_keyspace_expire(keyspace, now_ms, state.late);
+    return next;
+}
+
+kv_status_t kvi_keyspace_memory(const kvi_keyspace_t *keyspace, kv_engine_memory_t *memory)
+{
+    *memory = (kv_engine_memory_t){0};
+    if (keyspace->engine != NULL) {
+        const kv_status_t status = keyspace->ops->memory(keyspace->engine, memory);
+        if (status != KV_OK) {
+            return status;
+        }
+    }
+    const size_t expiry_bytes = kvi_expiry_bytes(&keyspace->expiry);
+    memory->index_bytes += expiry_bytes;
+    memory->total_bytes += expiry_bytes;
+    return KV_OK;
+}
+
+kv_status_t kvi_keyspace_key_bytes(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms,
+                                   size_t *bytes)
+{
+    kv_slice_t record;
+    kv_status_t status = kvi_keyspace_find(keyspace, key, now_ms, &record);
+    if (status != KV_OK) {
+        return status;
+    }
+    kv_engine_memory_t memory;
+    status = keyspace->ops->memory(keyspace->engine, &memory);
+    if (status != KV_OK) {
+        return status;
+    }
+    /* Its own bytes in whole granules, and an equal share of the index. An index that is nearly
+     * empty is there for keys to come and not charged to the few that are. */
+    const size_t own = (key.size + record.size + 7) & ~(size_t)7;
+    const size_t equal = memory.index_bytes / (size_t)keyspace->ops->count(keyspace->engine);
+    const size_t share = equal < INDEX_SHARE_MAX ? equal : INDEX_SHARE_MAX;
+    const kvi_expiry_item_t *const item = kvi_record_item(record.data);
+    *bytes = own + share + (item != NULL ? kvi_expiry_item_bytes(&keyspace->expiry, item) : 0);
+    return KV_OK;
+}
+
+/* ---- housekeeping ---- */
+
+size_t kvi_keyspace_expire(kvi_keyspace_t *keyspace, int64_t now_ms, size_t steps)
+{
+    size_t removed = 0;
+    while (removed < steps) {
+        kvi_expiry_item_t *items[EXPIRE_GROUP];
+        kv_slice_t keys[EXPIRE_GROUP];
+        const size_t wanted = steps - removed < EXPIRE_GROUP ? steps - removed : EXPIRE_GROUP;
+        const size_t taken = kvi_expiry_take_due(&keyspace->expiry, now_ms, items, wanted);
+        if (taken == 0) {
+            break;
+        }
+        for (size_t i = 0; i < taken; i++) {
+            keys[i] = kvi_expiry_item_key(items[i]);
+        }
+        keyspace->ops->prefetch(keyspace->engine, taken, keys);
+        for (size_t i = 0; i < taken; i++) {
+            (void)keyspace->ops->del(keyspace->engine, keys[i]);
+            kvi_expiry_cancel(&keyspace->expiry, items[i]);
+        }
+        removed += taken;
+    }
+    keyspace->expired += removed;
+    return removed;
+}
+
+int64_t kvi_keyspace_next_deadline(const kvi_keyspace_t *keyspace)
+{
+    return keyspace->expiry.count > 0 ? kvi_expiry_next(&keyspace->expiry) : KVI_NO_DEADLINE;
+}
+
+static void item_moved(void *context, kvi_expiry_item_t *item)
+{
+    kvi_keyspace_t *const keyspace = context;
+    kv_slice_t record;
+    if (keyspace->ops->get(keyspace->engine, kvi_expiry_item_key(item), &record) == KV_OK) {
+        char *const bytes = kvi_record_writable(record);
+        kvi_record_set_deadline(bytes, kvi_record_deadline(bytes), item);
+    }
+}
+
+size_t kvi_keyspace_relocate(kvi_keyspace_t *keyspace, size_t steps)
+{
+    if (keyspace->engine == NULL) {
+        return 0;
+    }
+    const size_t used = keyspace->ops->relocate(keyspace->engine, steps);
+    if (used < steps) {
+        (void)kvi_expiry_relocate(&keyspace->expiry, steps - used, item_moved, keyspace);
+    }
+    return used;
+}
+
+typedef struct check_state {
+    const kvi_expiry_t *expiry;
+    uint64_t deadlines;
+    kv_status_t status;
+} check_state_t;
+
+static void check_record(void *context, kv_slice_t key, kv_slice_t record)
+{
+    check_state_t *const state = context;
+    const bool whole =
+        record.size >= KVI_RECORD_HEAD_BYTES && record.size >= kvi_record_head_bytes(record.data);
+    if (!whole || (kvi_record_flags(record.data) & (KVI_RECORD_TYPE | KVI_RECORD_EPOCH)) != 0) {
+        state->status = KV_CORRUPT;
+        return;
+    }
+    const int64_t deadline_ms = kvi_record_deadline(record.data);
+    const kvi_expiry_item_t *const item = kvi_record_item(record.data);
+    if ((deadline_ms == KVI_NO_DEADLINE) != (item == NULL)) {
+        state->status = KV_CORRUPT;
+    } else if (item != NULL) {
+        state->deadlines++;
+        if (kvi_expiry_check_item(state->expiry, item, key, deadline_ms) != KV_OK) {
+            state->status = KV_CORRUPT;
+        }
+    }
+}
+
+kv_status_t kvi_keyspace_check(const kvi_keyspace_t *keyspace)
+{
+    kv_status_t status = kvi_expiry_check(&keyspace->expiry);
+    if (status != KV_OK || keyspace->engine == NULL) {
+        return status == KV_OK && keyspace->expiry.count > 0 ? KV_CORRUPT : status;
+    }
+    status = keyspace->ops->check(keyspace->engine);
+    if (status != KV_OK) {
+        return status;
+    }
+    check_state_t state = {.expiry = &keyspace->expiry, .status = KV_OK};
+    uint64_t token = 0;
+    do {
+        token = keyspace->ops->scan(keyspace->engine, token, 1024, check_record, &state);
+    } while (token != 0);
+    if (state.deadlines != keyspace->expiry.count || keyspace->expiry.reserved != 0) {
+        return KV_CORRUPT;
+    }
+    return state.status;
+}

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The operations on a keyspace: everything that changes data. Each finds the old record, drafts the
+ * new one and has it placed; whatever can fail comes before the first change.
+ */
+#include "db/db_int.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/decimal.h"
+#include "base/long_double.h"
+
+/* A record to be: what shall stand under a key, but for the value's bytes. */
+typedef struct draft {
+    kv_slice_t old; /* the present record; data NULL: there is none, or none with a deadline */
+    size_t size;    /* of the new value */
+    bool keep;      /* as much of the old value as fits stays; the rest is undefined */
+    kvi_form_t form;
+    int64_t deadline_ms;
+    int64_t now_ms;
+} draft_t;
+
+static kv_status_t open_engine(kvi_keyspace_t *keyspace)
+{
+    if (keyspace->engine != NULL) {
+        return KV_OK;
+    }
+    const kv_engine_options_t options = {.budget = keyspace->budget,
+                                         .hash_seed = keyspace->hash_seed};
+    return keyspace->ops->open(&options, &keyspace->engine);
+}
+
+/* Has the engine make room for the draft under key. The first bytes of the old value are behind the
+ * head then, if they are kept. */
+static kv_status_t place_bytes(kvi_keyspace_t *keyspace, kv_slice_t key, const draft_t *draft,
+                               size_t head, char **place)
+{
+    const kv_status_t status = open_engine(keyspace);
+    if (status != KV_OK) {
+        return status;
+    }
+    if (!draft->keep || draft->old.data == NULL) {
+        return keyspace->ops->place(keyspace->engine, key, head + draft->size, 0, place);
+    }
+    const size_t old_head = kvi_record_head_bytes(draft->old.data);
+    const size_t old_size = draft->old.size - old_head;
+    const size_t kept = old_size < draft->size ? old_size : draft->size;
+    const kv_status_t placed =
+        keyspace->ops->place(keyspace->engine, key, head + draft->size, old_head + kept, place);
+    if (placed == KV_OK && head != old_head) {
+        memmove(*place + head, *place + old_head, kept);
+    }
+    return placed;
+}
+
+/* Puts the draft in the place of the old record and gives the place of its value. The deadline's
+ * item is taken over from the old record if there is one. */
+static kv_status_t place_record(kvi_keyspace_t *keyspace, kv_slice_t key, const draft_t *draft,
+                                char **value)
+{
+    const bool has_deadline = draft->deadline_ms != KVI_NO_DEADLINE;
+    kvi_expiry_item_t *item = draft->old.data != NULL ? kvi_record_item(draft->old.data) : NULL;
+    kvi_expiry_item_t *reserved = NULL;
+    if (has_deadline && item == NULL) {
+        reserved = kvi_expiry_reserve(&keyspace->expiry, key);
+        if (reserved == NULL) {
+            return KV_NO_MEMORY;
+        }
+    }
+    /* A value that stays keeps the head it has, unless that is too short: bytes then need not move.
+     */
+    const bool timed = has_deadline || (draft->keep && draft->old.data != NULL &&
+                                        kvi_record_is_timed(draft->old.data));
+    const size_t head = timed ? KVI_RECORD_TIMED_HEAD_BYTES : KVI_RECORD_HEAD_BYTES;
+    char *place;
+    const kv_status_t status = place_bytes(keyspace, key, draft, head, &place);
+    if (status != KV_OK) {
+        kvi_expiry_cancel(&keyspace->expiry, reserved);
+        return status;
+    }
+    if (reserved != NULL) {
+        kvi_expiry_add(&keyspace->expiry, reserved, draft->deadline_ms);
+        item = reserved;
+    } else if (has_deadline) {
+        kvi_expiry_move(&keyspace->expiry, item, draft->deadline_ms);
+    } else if (item != NULL) {
+        kvi_expiry_remove(&keyspace->expiry, item);
+        item = NULL;
+    }
+    place[0] = (char)(timed ? KVI_RECORD_TIMED : 0);
+    kvi_record_set_form(place, draft->form);
+    kvi_record_set_access(place, kvi_clock(draft->now_ms));
+    if (timed) {
+        kvi_record_set_deadline(place, draft->deadline_ms, item);
+    }
+    *value = place + head;
+    return KV_OK;
+}
+
+static void copy_bytes(char *to, kv_slice_t from)
+{
+    if (from.size > 0) {
+        memcpy(to, from.data, from.size);
+    }
+}
+
+static bool is_past(int64_t deadline_ms, int64_t now_ms)
+{
+    return deadline_ms != KVI_NO_DEADLINE && deadline_ms <= now_ms;
+}
+
+/* ---- put and delete ---- */
+
+static kv_status_t check_condition(const kvi_put_options_t *options, const kv_slice_t *old)
+{
+    if (options->condition == KVI_PUT_IF_ABSENT && old->data != NULL) {
+        return KV_EXISTS;
+    }
+    if (options->condition == KVI_PUT_IF_PRESENT && old->data == NULL) {
+        return KV_NOT_FOUND;
+    }
+    return KV_OK;
+}
+
+kv_status_t kvi_keyspace_put(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t value,
+                             int64_t now_ms, const kvi_put_options_t *options)
+{
+    static const kvi_put_options_t plain = {.deadline_ms = KVI_NO_DEADLINE};
+    const kvi_put_options_t *const chosen = options != NULL ? options : &plain;
+    draft_t draft = {.size = value.size, .deadline_ms = chosen->deadline_ms, .now_ms = now_ms};
+    /* The old record matters for the condition and for its deadline; usually there is neither. */
+    if (chosen->condition != KVI_PUT_ALWAYS || keyspace->expiry.count > 0) {
+        (void)kvi_keyspace_find(keyspace, key, now_ms, &draft.old);
+        const kv_status_t status = check_condition(chosen, &draft.old);
+        if (status != KV_OK) {
+            return status;
+        }
+    }
+    if (chosen->keep_deadline) {
+        draft.deadline_ms =
+            draft.old.data != NULL ? kvi_record_deadline(draft.old.data) : KVI_NO_DEADLINE;
+    } else if (is_past(draft.deadline_ms, now_ms)) {
+        (void)kvi_keyspace_delete(keyspace, key, now_ms);
+        return KV_OK;
+    }
+    char *place;
+    const kv_status_t status = place_record(keyspace, key, &draft, &place);
+    if (status == KV_OK) {
+        copy_bytes(place, value);
+    }
+    return status;
+}
+
+kv_status_t kvi_keyspace_delete(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms)
+{
+    if (keyspace->engine == NULL) {
+        return KV_NOT_FOUND;
+    }
+    if (keyspace->expiry.count == 0) {
+        return keyspace->ops->del(keyspace->engine, key);
+    }
+    kv_slice_t record;
+    const kv_status_t status = kvi_keyspace_find(keyspace, key, now_ms, &record);
+    if (status == KV_OK) {
+        kvi_keyspace_remove(keyspace, key, kvi_record_item(record.data));
+    }
+    return status;
+}
+
+/* ---- changes to a value ---- */
+
+/* The draft of a change to the value under key: its deadline stays. */
+static draft_t draft_change(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms)
+{
+    draft_t draft = {.deadline_ms = KVI_NO_DEADLINE, .keep = true, .now_ms = now_ms};
+    if (kvi_keyspace_find(keyspace, key, now_ms, &draft.old) == KV_OK) {
+        draft.deadline_ms = kvi_record_deadline(draft.old.data);
+    }
+    return draft;
+}
+
+/* Empty if there is none. */
+static kv_slice_t old_value(const draft_t *draft)
+{
+    return draft->old.data != NULL ? kvi_record_value(draft->old) : (kv_slice_t){NULL, 0};
+}
+
+kv_status_t kvi_keyspace_append(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t tail,
+                                int64_t now_ms, size_t *new_size)
+{
+    draft_t draft = draft_change(keyspace, key, now_ms);
+    const size_t old_size = old_value(&draft).size;
+    if (old_size > KVI_DB_VALUE_BYTES_MAX || tail.size > KVI_DB_VALUE_BYTES_MAX - old_size) {
+        return KV_TOO_LARGE;
+    }
+    draft.size = old_size + tail.size;
+    draft.form = draft.old.data != NULL ? KVI_FORM_RAW : KVI_FORM_PLAIN;
+    char *value;
+    const kv_status_t status = place_record(keyspace, key, &draft, &value);
+    if (status == KV_OK) {
+        copy_bytes(value + old_size, tail);
+        *new_size = draft.size;
+    }
+    return status;
+}
+
+kv_status_t kvi_keyspace_write_at(kvi_keyspace_t *keyspace, kv_slice_t key, size_t offset,
+                                  kv_slice_t bytes, int64_t now_ms, size_t *new_size)
+{
+    draft_t draft = draft_change(keyspace, key, now_ms);
+    const size_t old_size = old_value(&draft).size;
+    if (bytes.size == 0) { /* creates nothing and fills no gap */
+        *new_size = old_size;
+        return KV_OK;
+    }
+    if (offset > KVI_DB_VALUE_BYTES_MAX || bytes.size > KVI_DB_VALUE_BYTES_MAX - offset) {
+        return KV_TOO_LARGE;
+    }
+    const size_t end = offset + bytes.size;
+    draft.size = end > old_size ? end : old_size;
+    draft.form = KVI_FORM_RAW;
+    char *value;
+    const kv_status_t status = place_record(keyspace, key, &draft, &value);
+    if (status == KV_OK) {
+        if (offset > old_size) {
+            memset(value + old_size, 0, offset - old_size);
+        }
+        copy_bytes(value + offset, bytes);
+        *new_size = draft.size;
+    }
+    return status;
+}
+
+/* Makes text the value of the drafted change: in place if it has the old length, which is the usual
+ * case of a counter. */
+static kv_status_t write_text(kvi_keyspace_t *keyspace, kv_slice_t key, draft_t *draft,
+                              kv_slice_t text, kv_slice_t *written)
+{
+    char *value;
+    if (draft->old.data != NULL && old_value(draft).size == text.size) {
+        char *const record = kvi_record_writable(draft->old);
+        kvi_record_set_form(record, draft->form);
+        kvi_record_set_access(record, kvi_clock(draft->now_ms));
+        value = record + kvi_record_head_bytes(record);
+    } else {
+        draft->size = text.size;
+        const kv_status_t status = place_record(keyspace, key, draft, &value);
+        if (status != KV_OK) {
+            return status;
+        }
+    }
+    copy_bytes(value, text);
+    *written = (kv_slice_t){value, text.size};
+    return KV_OK;
+}
+
+kv_status_t kvi_keyspace_add(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t delta,
+                             int64_t now_ms, int64_t *sum)
+{
+    draft_t draft = draft_change(keyspace, key, now_ms);
+    const kv_slice_t old = old_value(&draft);
+    int64_t number = 0;
+    if (draft.old.data != NULL && !kvi_decimal_read(old.data, old.size, &number)) {
+        return KV_NOT_NUMBER;
+    }
+    if (delta > 0 ? number > INT64_MAX - delta : number < INT64_MIN - delta) {
+        return KV_OVERFLOW;
+    }
+    char text[KVI_DECIMAL_BYTES_MAX];
+    const char *const end = kvi_decimal_write_signed(text, number + delta);
+    kv_slice_t written;
+    const kv_status_t status =
+        write_text(keyspace, key, &draft, (kv_slice_t){text, (size_t)(end - text)}, &written);
+    if (status == KV_OK) {
+        *sum = number + delta;
+    }
+    return status;
+}
+
+kv_status_t kvi_keyspace_add_float(kvi_keyspace_t *keyspace, kv_slice_t key, long double delta,
+                                   int64_t now_ms, kv_slice_t *sum)
+{
+    draft_t draft = draft_change(keyspace, key, now_ms);
+    long double number = 0;
+    if (draft.old.data != NULL && !kvi_long_double_parse(old_value(&draft), &number)) {
+        return KV_NOT_NUMBER;
+    }
+    number += delta;
+    if (isnan(number) || isinf(number)) {
+        return KV_OVERFLOW;
+    }
+    draft.form = KVI_FORM_TEXT;
+    char text[KVI_LONG_DOUBLE_TEXT_BYTES];
+    const size_t size = kvi_long_double_format(number, text);
+    return write_text(keyspace, key, &draft, (kv_slice_t){text, size}, sum);
+}
+
+/* ---- deadlines ---- */
+
+/* Of a record that has the fields for it: in place. */
+static kv_status_t change_deadline(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record,
+                                   int64_t deadline_ms)
+{
+    char *const bytes = kvi_record_writable(record);
+    kvi_expiry_item_t *item = kvi_record_item(bytes);
+    if (deadline_ms == KVI_NO_DEADLINE) {
+        if (item != NULL) {
+            kvi_expiry_remove(&keyspace->expiry, item);
+            item = NULL;
+        }
+    } else if (item != NULL) {
+        kvi_expiry_move(&keyspace->expiry, item, deadline_ms);
+    } else {
+        item = kvi_expiry_reserve(&keyspace->expiry, key);
+        if (item == NULL) {
+            return KV_NO_MEMORY;
+        }
+        kvi_expiry_add(&keyspace->expiry, item, deadline_ms);
+    }
+    kvi_record_set_deadline(bytes, deadline_ms, item);
+    return KV_OK;
+}
+
+kv_status_t kvi_keyspace_set_deadline(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t deadline_ms,
+                                      int64_t now_ms)
+{
+    draft_t draft = draft_change(keyspace, key, now_ms);
+    if (draft.old.data == NULL) {
+        return KV_NOT_FOUND;
+    }
+    if (is_past(deadline_ms, now_ms)) {
+        kvi_keyspace_remove(keyspace, key, kvi_record_item(draft.old.data));
+        return KV_OK;
+    }
+    kvi_record_set_access(kvi_record_writable(draft.old), kvi_clock(now_ms));
+    if (kvi_record_is_timed(draft.old.data)) {
+        return change_deadline(keyspace, key, draft.old, deadline_ms);
+    }
+    if (deadline_ms == KVI_NO_DEADLINE) {
+        return KV_OK;
+    }
+    draft.size = old_value(&draft).size;
+    draft.form = kvi_record_form(draft.old.data);
+    draft.deadline_ms = deadline_ms;
+    char *value;
+    return place_record(keyspace, key, &draft, &value);
+}
+
+/* ---- between keys ---- */
+
+static bool is_same_key(const kvi_keyspace_t *from, kv_slice_t key, const kvi_keyspace_t *to,
+                        kv_slice_t new_key)
+{
+    return from == to && key.size == new_key.size &&
+           (key.size == 0 || memcmp(key.data, new_key.data, key.size) == 0);
+}
+
+kv_status_t kvi_keyspace_copy(kvi_keyspace_t *from, kv_slice_t key, kvi_keyspace_t *to,
+                              kv_slice_t new_key, bool replace, int64_t now_ms)
+{
+    /* The target first: removing a late one there must not come after the source is borrowed. */
+    draft_t draft = {.now_ms = now_ms};
+    (void)kvi_keyspace_find(to, new_key, now_ms, &draft.old);
+    const bool taken = draft.old.data != NULL;
+    kv_slice_t source;
+    const kv_status_t found = kvi_keyspace_find(from, key, now_ms, &source);
+    if (found != KV_OK) {
+        return found;
+    }
+    if (taken && !replace) {
+        return KV_EXISTS;
+    }
+    if (is_same_key(from, key, to, new_key)) {
+        return KV_OK;
+    }
+    draft.size = kvi_record_value(source).size;
+    draft.form = kvi_record_form(source.data);
+    draft.deadline_ms = kvi_record_deadline(source.data);
+    char *value;
+    const kv_status_t status = place_record(to, new_key, &draft, &value);
+    if (status != KV_OK) {
+        return status;
+    }
+    /* The place may have moved the source: both are looked up again, and neither can be missing. */
+    kv_slice_t target;
+    (void)from->ops->get(from->engine, key, &source);
+    (void)to->ops->get(to->engine, new_key, &target);
+    value = kvi_record_writable(target) + kvi_record_head_bytes(target.data);
+    copy_bytes(value, kvi_record_value(source));
+    return KV_OK;
+}
+
+kv_status_t kvi_keyspace_rename(kvi_keyspace_t *from, kv_slice_t key, kvi_keyspace_t *to,
+                                kv_slice_t new_key, bool replace, int64_t now_ms)
+{
+    const kv_status_t status = kvi_keyspace_copy(from, key, to, new_key, replace, now_ms);
+    if (status == KV_OK && !is_same_key(from, key, to, new_key)) {
+        (void)kvi_keyspace_delete(from, key, now_ms);
+    }
+    return status;
+}

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT */
+/* The database: what each call promises, and that a failing one has changed nothing. */
+#include "test.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "db/db.h"
+
+#define NOW INT64_C(1700000000000)
+
+typedef struct fixture {
+    kvi_db_t *db;
+    kvi_keyspace_t *keyspace;
+} fixture_t;
+
+static kv_slice_t slice(const char *text)
+{
+    return (kv_slice_t){text, strlen(text)};
+}
+
+static fixture_t open_db(const kvi_db_options_t *options)
+{
+    fixture_t fixture = {.db = NULL};
+    assert_int_equal(kvi_db_open(options, &fixture.db), KV_OK);
+    fixture.keyspace = kvi_db_keyspace(fixture.db, 0);
+    assert_non_null(fixture.keyspace);
+    return fixture;
+}
+
+static void close_db(fixture_t *fixture)
+{
+    for (size_t i = 0; i < kvi_db_keyspaces(fixture->db); i++) {
+        assert_int_equal(kvi_keyspace_check(kvi_db_keyspace(fixture->db, i)), KV_OK);
+    }
+    kvi_db_close(fixture->db);
+}
+
+static void put(fixture_t *fixture, const char *key, const char *value)
+{
+    assert_int_equal(kvi_keyspace_put(fixture->keyspace, slice(key), slice(value), NOW, NULL),
+                     KV_OK);
+}
+
+static void put_until(fixture_t *fixture, const char *key, const char *value, int64_t deadline_ms)
+{
+    const kvi_put_options_t options = {.deadline_ms = deadline_ms};
+    assert_int_equal(kvi_keyspace_put(fixture->keyspace, slice(key), slice(value), NOW, &options),
+                     KV_OK);
+}
+
+/* What is under key at a time; the text is static, NULL for nothing. */
+static const char *value_at(fixture_t *fixture, const char *key, int64_t now_ms)
+{
+    static char text[256];
+    kvi_entry_t entry;
+    if (kvi_keyspace_get(fixture->keyspace, slice(key), now_ms, false, &entry) != KV_OK) {
+        return NULL;
+    }
+    assert_true(entry.value.size < sizeof(text));
+    memcpy(text, entry.value.data, entry.value.size);
+    text[entry.value.size] = '\0';
+    return text;
+}
+
+static void assert_value(fixture_t *fixture, const char *key, const char *value)
+{
+    const char *const found = value_at(fixture, key, NOW);
+    assert_non_null(found);
+    assert_string_equal(found, value);
+}
+
+/* ---- the database ---- */
+
+static void test_defaults_and_limits(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    assert_int_equal(kvi_db_keyspaces(fixture.db), 16);
+    assert_null(kvi_db_keyspace(fixture.db, 16));
+    assert_string_equal(kvi_keyspace_engine(fixture.keyspace)->name, "hash");
+    assert_int_equal(kvi_db_memory_limit(fixture.db), 0);
+    kvi_db_set_memory_limit(fixture.db, 1 << 20);
+    assert_int_equal(kvi_db_memory_limit(fixture.db), 1 << 20);
+    assert_int_equal(kvi_db_swap(fixture.db, 0, 16), KV_INVALID);
+    assert_int_equal(kvi_db_swap(fixture.db, 16, 0), KV_INVALID);
+    close_db(&fixture);
+}
+
+static void test_an_empty_keyspace_holds_next_to_nothing(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    const size_t empty = kvi_db_memory_used(fixture.db);
+    assert_true(empty < 65536);
+    for (int i = 0; i < 1000; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "k%d", i);
+        put_until(&fixture, key, "value", NOW + i + 1);
+    }
+    assert_true(kvi_db_memory_used(fixture.db) > empty);
+    assert_int_equal(kvi_keyspace_count(fixture.keyspace), 1000);
+    assert_int_equal(kvi_keyspace_deadlines(fixture.keyspace), 1000);
+    assert_int_equal(kvi_keyspace_clear(fixture.keyspace), KV_OK);
+    assert_int_equal(kvi_keyspace_count(fixture.keyspace), 0);
+    assert_int_equal(kvi_keyspace_deadlines(fixture.keyspace), 0);
+    assert_int_equal(kvi_keyspace_next_deadline(fixture.keyspace), KVI_NO_DEADLINE);
+    assert_int_equal(kvi_db_memory_used(fixture.db), empty);
+    put(&fixture, "again", "1");
+    assert_value(&fixture, "again", "1");
+    close_db(&fixture);
+}
+
+static void test_an_empty_keyspace_answers_everything(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    kvi_keyspace_t *const keyspace = fixture.keyspace;
+    const kv_slice_t key = slice("k");
+    kvi_entry_t entry;
+    kv_slice_t random;
+    size_t bytes;
+    kv_engine_memory_t memory;
+    kvi_keyspace_prefetch(keyspace, 1, &key);
+    assert_int_equal(kvi_keyspace_get(keyspace, key, NOW, true, &entry), KV_NOT_FOUND);
+    assert_int_equal(kvi_keyspace_random(keyspace, 1, NOW, &random), KV_NOT_FOUND);
+    assert_int_equal(kvi_keyspace_scan(keyspace, 0, 10, NOW, NULL, NULL), 0);
+    assert_int_equal(kvi_keyspace_memory(keyspace, &memory), KV_OK);
+    assert_int_equal(memory.total_bytes, 0);
+    assert_int_equal(kvi_keyspace_key_bytes(keyspace, key, NOW, &bytes), KV_NOT_FOUND);
+    assert_int_equal(kvi_keyspace_delete(keyspace, key, NOW), KV_NOT_FOUND);
+    assert_int_equal(kvi_keyspace_set_deadline(keyspace, key, NOW + 1, NOW), KV_NOT_FOUND);
+    assert_int_equal(kvi_keyspace_copy(keyspace, key, keyspace, slice("n"), true, NOW),
+                     KV_NOT_FOUND);
+    assert_int_equal(kvi_keyspace_rename(keyspace, key, keyspace, slice("n"), true, NOW),
+                     KV_NOT_FOUND);
+    assert_int_equal(kvi_keyspace_expire(keyspace, NOW, 10), 0);
+    assert_int_equal(kvi_keyspace_relocate(keyspace, 10), 0);
+    assert_int_equal(kvi_keyspace_clear(keyspace), KV_OK);
+    close_db(&fixture);
+}
+
+/* ---- deadlines ---- */
+
+static void test_a_key_is_there_in_the_millisecond_of_its_deadline(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    put_until(&fixture, "k", "v", NOW + 10);
+    assert_non_null(value_at(&fixture, "k", NOW + 10));
+    assert_int_equal(kvi_keyspace_count(fixture.keyspace), 1);
+    assert_null(value_at(&fixture, "k", NOW + 11));
+    assert_int_equal(kvi_keyspace_count(fixture.keyspace), 0);
+    assert_int_equal(kvi_keyspace_expired(fixture.keyspace), 1);
+    close_db(&fixture);
+}
+
+static void test_a_past_deadline_deletes(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    put(&fixture, "put", "v");
+    put_until(&fixture, "put", "w", NOW);
+    assert_null(value_at(&fixture, "put", NOW));
+    put(&fixture, "set", "v");
+    assert_int_equal(kvi_keyspace_set_deadline(fixture.keyspace, slice("set"), NOW, NOW), KV_OK);
+    assert_int_equal(kvi_keyspace_count(fixture.keyspace), 0);
+    put_until(&fixture, "none", "v", NOW - 5);
+    assert_int_equal(kvi_keyspace_count(fixture.keyspace), 0);
+    close_db(&fixture);
+}
+
+static void test_expire_goes_in_steps_and_in_order(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    for (int i = 0; i < 100; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "k%d", i);
+        put_until(&fixture, key, "v", NOW + 100 - i);
+    }
+    put(&fixture, "stays", "v");
+    assert_int_equal(kvi_keyspace_next_deadline(fixture.keyspace), NOW + 1);
+    assert_int_equal(kvi_keyspace_expire(fixture.keyspace, NOW + 1, 1000), 0);
+    assert_int_equal(kvi_keyspace_expire(fixture.keyspace, NOW + 51, 20), 20);
+    assert_int_equal(kvi_keyspace_count(fixture.keyspace), 81);
+    assert_int_equal(kvi_keyspace_next_deadline(fixture.keyspace), NOW + 21);
+    assert_int_equal(kvi_keyspace_expire(fixture.keyspace, NOW + 51, 1000), 30);
+    assert_int_equal(kvi_keyspace_expire(fixture.keyspace, NOW + 1000, 1000), 50);
+    assert_int_equal(kvi_keyspace_next_deadline(fixture.keyspace), KVI_NO_DEADLINE);
+    assert_int_equal(kvi_keyspace_count(fixture.keyspace), 1);
+    assert_int_equal(kvi_keyspace_expired(fixture.keyspace), 100);
+    close_db(&fixture);
+}
+
+static void test_what_keeps_a_deadline_and_what_drops_it(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    kvi_keyspace_t *const keyspace = fixture.keyspace;
+    size_t size;
+    int64_t sum;
+    kv_slice_t text;
+    kvi_entry_t entry;
+    put_until(&fixture, "k", "1", NOW + 10);
+    assert_int_equal(kvi_keyspace_add(keyspace, slice("k"), 9, NOW, &sum), KV_OK);
+    assert_int_equal(kvi_keyspace_add_float(keyspace, slice("k"), 0.5L, NOW, &text), KV_OK);
+    assert_int_equal(kvi_keyspace_append(keyspace, slice("k"), slice("xyz"), NOW, &size), KV_OK);
+    assert_int_equal(kvi_keyspace_write_at(keyspace, slice("k"), 9, slice("!"), NOW, &size), KV_OK);
+    const kvi_put_options_t keep = {.keep_deadline = true};
+    assert_int_equal(kvi_keyspace_get(keyspace, slice("k"), NOW, false, &entry), KV_OK);
+    assert_int_equal(entry.deadline_ms, NOW + 10);
+    assert_memory_equal(entry.value.data, "10.5xyz\0\0!", 10);
+    assert_int_equal(kvi_keyspace_put(keyspace, slice("k"), slice("v"), NOW, &keep), KV_OK);
+    assert_int_equal(kvi_keyspace_get(keyspace, slice("k"), NOW, false, &entry), KV_OK);
+    assert_int_equal(entry.deadline_ms, NOW + 10);
+    put(&fixture, "k", "w");
+    assert_int_equal(kvi_keyspace_get(keyspace, slice("k"), NOW, false, &entry), KV_OK);
+    assert_int_equal(entry.deadline_ms, KVI_NO_DEADLINE);
+    assert_int_equal(kvi_keyspace_deadlines(keyspace), 0);
+    close_db(&fixture);
+}
+
+static void test_a_deadline_can_go_and_come_back(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    kvi_keyspace_t *const keyspace = fixture.keyspace;
+    put(&fixture, "k", "value");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(kvi_keyspace_set_deadline(keyspace, slice("k"), NOW + 5 + i, NOW), KV_OK);
+        assert_int_equal(kvi_keyspace_next_deadline(keyspace), NOW + 5 + i);
+        assert_int_equal(kvi_keyspace_set_deadline(keyspace, slice("k"), KVI_NO_DEADLINE, NOW),
+                         KV_OK);
+        assert_int_equal(kvi_keyspace_deadlines(keyspace), 0);
+        assert_value(&fixture, "k", "value");
+        assert_int_equal(kvi_keyspace_check(keyspace), KV_OK);
+    }
+    close_db(&fixture);
+}
+
+/* ---- values ---- */
+
+static void test_integers(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    kvi_keyspace_t *const keyspace = fixture.keyspace;
+    int64_t sum = 0;
+    assert_int_equal(kvi_keyspace_add(keyspace, slice("n"), -3, NOW, &sum), KV_OK);
+    assert_int_equal(sum, -3);
+    assert_value(&fixture, "n", "-3");
+    put(&fixture, "n", "9223372036854775806");
+    assert_int_equal(kvi_keyspace_add(keyspace, slice("n"), 1, NOW, &sum), KV_OK);
+    assert_true(sum == INT64_MAX);
+    assert_int_equal(kvi_keyspace_add(keyspace, slice("n"), 1, NOW, &sum), KV_OVERFLOW);
+    assert_value(&fixture, "n", "9223372036854775807");
+    put(&fixture, "n", "-9223372036854775808");
+    assert_int_equal(kvi_keyspace_add(keyspace, slice("n"), -1, NOW, &sum), KV_OVERFLOW);
+    assert_int_equal(kvi_keyspace_add(keyspace, slice("n"), INT64_MAX, NOW, &sum), KV_OK);
+    assert_int_equal(sum, -1);
+    static const char *const no_numbers[] = {"",
+                                             " 1",
+                                             "1 ",
+                                             "01",
+                                             "+1",
+                                             "-",
+                                             "-0",
+                                             "1.0",
+                                             "0x",
+                                             "a",
+                                             "1a",
+                                             "--1",
+                                             "9223372036854775808"};
+    for (size_t i = 0; i < sizeof(no_numbers) / sizeof(no_numbers[0]); i++) {
+        put(&fixture, "n", no_numbers[i]);
+        assert_int_equal(kvi_keyspace_add(keyspace, slice("n"), 1, NOW, &sum), KV_NOT_NUMBER);
+        assert_value(&fixture, "n", no_numbers[i]);
+    }
+    close_db(&fixture);
+}
+
+static void test_long_doubles(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *old;
+        long double delta;
+        const char *sum;
+    } cases[] = {{"3.0", 1.0L, "4"},
+                 {"0", 0.1L, "0.1"},
+                 {"10.50", 0.1L, "10.6"},
+                 {"5.0e3", 200.0L, "5200"},
+                 {"1", -1.0L, "0"},
+                 {"-0.0", 0.0L, "0"},
+                 {"17179869184", 1.5L, "17179869185.5"},
+                 {"0x10", 0.0L, "16"},
+                 {"1e18", 1.0L, "1000000000000000001"}};
+    fixture_t fixture = open_db(NULL);
+    kv_slice_t sum;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        put(&fixture, "f", cases[i].old);
+        assert_int_equal(
+            kvi_keyspace_add_float(fixture.keyspace, slice("f"), cases[i].delta, NOW, &sum), KV_OK);
+        assert_int_equal(sum.size, strlen(cases[i].sum));
+        assert_memory_equal(sum.data, cases[i].sum, sum.size);
+        assert_value(&fixture, "f", cases[i].sum);
+    }
+    static const char *const no_numbers[] = {"", " 1", "1 ", "nan", "abc", "1e9999"};
+    for (size_t i = 0; i < sizeof(no_numbers) / sizeof(no_numbers[0]); i++) {
+        put(&fixture, "f", no_numbers[i]);
+        assert_int_equal(kvi_keyspace_add_float(fixture.keyspace, slice("f"), 1, NOW, &sum),
+                         KV_NOT_NUMBER);
+        assert_value(&fixture, "f", no_numbers[i]);
+    }
+    put(&fixture, "f", "1e4932");
+    assert_int_equal(kvi_keyspace_add_float(fixture.keyspace, slice("f"), 1e4932L, NOW, &sum),
+                     KV_OVERFLOW);
+    put(&fixture, "f", "inf");
+    assert_int_equal(kvi_keyspace_add_float(fixture.keyspace, slice("f"), 1, NOW, &sum),
+                     KV_OVERFLOW);
+    close_db(&fixture);
+}
+
+static void test_values_end_at_512_megabytes(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    kvi_keyspace_t *const keyspace = fixture.keyspace;
+    size_t size = 0;
+    put(&fixture, "k", "value");
+    assert_int_equal(
+        kvi_keyspace_write_at(keyspace, slice("k"), KVI_DB_VALUE_BYTES_MAX, slice("x"), NOW, &size),
+        KV_TOO_LARGE);
+    assert_int_equal(kvi_keyspace_write_at(keyspace, slice("k"), SIZE_MAX, slice("x"), NOW, &size),
+                     KV_TOO_LARGE);
+    assert_int_equal(
+        kvi_keyspace_write_at(keyspace, slice("new"), SIZE_MAX, slice("x"), NOW, &size),
+        KV_TOO_LARGE);
+    const kv_slice_t huge = {"", KVI_DB_VALUE_BYTES_MAX - 4}; /* refused before it is read */
+    assert_int_equal(kvi_keyspace_append(keyspace, slice("k"), huge, NOW, &size), KV_TOO_LARGE);
+    assert_value(&fixture, "k", "value");
+    assert_null(value_at(&fixture, "new", NOW));
+    assert_int_equal(kvi_keyspace_write_at(keyspace, slice("new"), SIZE_MAX, slice(""), NOW, &size),
+                     KV_OK);
+    assert_int_equal(size, 0);
+    assert_null(value_at(&fixture, "new", NOW));
+    close_db(&fixture);
+}
+
+static kvi_form_t form_of(fixture_t *fixture, const char *key)
+{
+    kvi_entry_t entry;
+    assert_int_equal(kvi_keyspace_get(fixture->keyspace, slice(key), NOW, false, &entry), KV_OK);
+    return entry.form;
+}
+
+static void test_forms(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    kvi_keyspace_t *const keyspace = fixture.keyspace;
+    size_t size;
+    int64_t number;
+    kv_slice_t text;
+    assert_int_equal(kvi_keyspace_append(keyspace, slice("k"), slice("1"), NOW, &size), KV_OK);
+    assert_int_equal(form_of(&fixture, "k"), KVI_FORM_PLAIN);
+    assert_int_equal(kvi_keyspace_append(keyspace, slice("k"), slice("2"), NOW, &size), KV_OK);
+    assert_int_equal(form_of(&fixture, "k"), KVI_FORM_RAW);
+    assert_int_equal(kvi_keyspace_set_deadline(keyspace, slice("k"), NOW + 9, NOW), KV_OK);
+    assert_int_equal(form_of(&fixture, "k"), KVI_FORM_RAW);
+    assert_int_equal(kvi_keyspace_copy(keyspace, slice("k"), keyspace, slice("c"), false, NOW),
+                     KV_OK);
+    assert_int_equal(form_of(&fixture, "c"), KVI_FORM_RAW);
+    assert_int_equal(kvi_keyspace_add(keyspace, slice("k"), 1, NOW, &number), KV_OK);
+    assert_int_equal(form_of(&fixture, "k"), KVI_FORM_PLAIN);
+    assert_int_equal(kvi_keyspace_add_float(keyspace, slice("k"), 1, NOW, &text), KV_OK);
+    assert_int_equal(form_of(&fixture, "k"), KVI_FORM_TEXT);
+    assert_int_equal(kvi_keyspace_write_at(keyspace, slice("k"), 0, slice("7"), NOW, &size), KV_OK);
+    assert_int_equal(form_of(&fixture, "k"), KVI_FORM_RAW);
+    put(&fixture, "k", "v");
+    assert_int_equal(form_of(&fixture, "k"), KVI_FORM_PLAIN);
+    close_db(&fixture);
+}
+
+static void test_idle_seconds_begin_again_when_touched(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    kvi_entry_t entry;
+    put(&fixture, "k", "v");
+    const int64_t later = NOW + 5000;
+    assert_int_equal(kvi_keyspace_get(fixture.keyspace, slice("k"), later, false, &entry), KV_OK);
+    assert_int_equal(entry.idle_seconds, 5);
+    assert_int_equal(kvi_keyspace_get(fixture.keyspace, slice("k"), later, true, &entry), KV_OK);
+    assert_int_equal(entry.idle_seconds, 5);
+    assert_int_equal(kvi_keyspace_get(fixture.keyspace, slice("k"), later, true, &entry), KV_OK);
+    assert_int_equal(entry.idle_seconds, 0);
+    close_db(&fixture);
+}
+
+static void test_key_bytes_cover_the_bytes(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    size_t small = 0;
+    size_t timed = 0;
+    size_t large = 0;
+    static char value[100000];
+    put(&fixture, "small", "v");
+    put_until(&fixture, "timed", "v", NOW + 10);
+    assert_int_equal(kvi_keyspace_put(fixture.keyspace, slice("large"),
+                                      (kv_slice_t){value, sizeof(value)}, NOW, NULL),
+                     KV_OK);
+    kvi_keyspace_t *const keyspace = fixture.keyspace;
+    assert_int_equal(kvi_keyspace_key_bytes(keyspace, slice("small"), NOW, &small), KV_OK);
+    assert_int_equal(kvi_keyspace_key_bytes(keyspace, slice("timed"), NOW, &timed), KV_OK);
+    assert_int_equal(kvi_keyspace_key_bytes(keyspace, slice("large"), NOW, &large), KV_OK);
+    assert_true(small >= 5 + 1 + 4);
+    assert_true(timed > small);
+    assert_in_range(large, sizeof(value) + small - 8, sizeof(value) + small + 16384);
+    close_db(&fixture);
+}
+
+static void test_random_skips_late_keys(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    kv_slice_t key;
+    for (int i = 0; i < 300; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "k%d", i);
+        put_until(&fixture, name, "v", NOW + 1);
+    }
+    assert_int_equal(kvi_keyspace_random(fixture.keyspace, 17, NOW + 2, &key), KV_NOT_FOUND);
+    assert_int_equal(kvi_keyspace_count(fixture.keyspace), 0);
+    for (int i = 0; i < 300; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "k%d", i);
+        put_until(&fixture, name, "v", NOW + 1);
+    }
+    put(&fixture, "the one", "v");
+    assert_int_equal(kvi_keyspace_random(fixture.keyspace, 17, NOW + 2, &key), KV_OK);
+    assert_int_equal(key.size, 7);
+    close_db(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults_and_limits),
+        cmocka_unit_test(test_an_empty_keyspace_holds_next_to_nothing),
+        cmocka_unit_test(test_an_empty_keyspace_answers_everything),
+        cmocka_unit_test(test_a_key_is_there_in_the_millisecond_of_its_deadline),
+        cmocka_unit_test(test_a_past_deadline_deletes),
+        cmocka_unit_test(test_expire_goes_in_steps_and_in_order),
+        cmocka_unit_test(test_what_keeps_a_deadline_and_what_drops_it),
+        cmocka_unit_test(test_a_deadline_can_go_and_come_back),
+        cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_long_doubles),
+        cmocka_unit_test(test_values_end_at_512_megabytes),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_idle_seconds_begin_again_when_touched),
+        cmocka_unit_test(test_key_bytes_cover_the_bytes),
+        cmocka_unit_test(test_random_skips_late_keys),
+    };
+    return cmocka_run_group_tests_name("db", tests, NULL, NULL);
+}
