@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kv_memory.h"
+#include <concordkv/kv_engine.h>
 #include <concordkv/kv_status.h>
 #include <concordkv/kv_version.h>
 
@@ -19,5 +20,14 @@ int main()
     std::memcpy(text, kv_status_text(KV_OK), 3);
     std::cout << text << '\n';
     kv_arena_destroy(arena);
+
+    kv_engine_t *engine = nullptr;
+    const kv_slice_t word = {"ok", 2};
+    if (kv_engine_open("hash", nullptr, &engine) != KV_OK ||
+        engine->ops->put(engine, word, word) != KV_OK) {
+        return 1;
+    }
+    engine->ops->close(engine);
+    kv_store_free(kv_store_malloc(100));
     return 0;
 }
