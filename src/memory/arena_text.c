@@ -97,14 +97,15 @@ char *kv_arena_vprintf(kv_arena_t *arena, const char *format, va_list arguments)
     if (room > INT_MAX) {
         room = INT_MAX; /* more than that is an error to vsnprintf */
     }
+    char *const place = arena->alloc_ptr;
     va_list again;
     va_copy(again, arguments);
     char *result = NULL;
-    const int length = vsnprintf(room > 0 ? arena->alloc_ptr : NULL, room, format, arguments);
+    const int length = vsnprintf(room > 0 ? place : NULL, room, format, arguments);
     if (length >= 0) {
         const size_t size = (size_t)length + 1;
         result = kvi_arena_take(arena, size, KV_ARENA_ALIGNMENT);
-        if (result != NULL && size > room) {
+        if (result != NULL && (size > room || result != place)) {
             (void)vsnprintf(result, size, format, again);
         }
     }
