@@ -99,6 +99,7 @@ static kv_arena_t *build(struct arena_object *object, const kv_arena_options_t *
         .object_bytes = object_bytes(options->profile),
         /* So that marks of different arenas differ. */
         .serial = (uint64_t)(uintptr_t)object * UINT64_C(0x9E3779B97F4A7C15),
+        .epoch = 1,
         .checked = checked,
     };
     if (options->source != NULL) {
@@ -140,7 +141,6 @@ void kv_arena_destroy(kv_arena_t *arena)
     struct kv_arena_private *const state = arena->private_state;
     kvi_arena_run_cleanups(arena, NULL);
     kvi_arena_drop_blocks(arena, 0);
-    kvi_arena_trim_cells(arena);
     kvi_arena_show(arena, state->initial, state->initial_bytes);
     kvi_meta_free(state->budget, arena, state->object_bytes);
 }

@@ -12,6 +12,7 @@
  * is not yet in use. */
 static const size_t run_bytes_min = KVI_PAGE_BYTES;
 static const size_t run_bytes_max = (size_t)1 << 20;
+enum { EPOCH_MAX = 0x7fffffff };
 /* What every block's data is aligned to. */
 static const size_t block_alignment = 16;
 
@@ -130,7 +131,8 @@ static struct block *link_block(kv_arena_t *arena, char *data, size_t size)
     struct kv_arena_private *const state = arena->private_state;
     struct block *const newest = block_of(arena->blocks);
     struct block *const block = &kvi_arena_cell(arena)->block;
-    *block = (struct block){.shown = {.data = data, .size = size, .next = arena->blocks}};
+    *block = (struct block){.shown = {.data = data, .size = size, .next = arena->blocks},
+                            .epoch = state->epoch & EPOCH_MAX};
     if (newest != NULL) {
         newest->newer = block;
     } else {
@@ -188,6 +190,7 @@ static struct block *add_alone(kv_arena_t *arena, size_t size, size_t alignment)
     }
     struct block *const block = link_block(arena, start, skip_to(start, alignment) + size);
     block->run_pages = (uint32_t)(obtained / KVI_PAGE_BYTES);
+    arena->private_state->alone_blocks++;
     return block;
 }
 
@@ -213,7 +216,8 @@ void kvi_arena_enter(kv_arena_t *arena, struct block *block)
     } else {
         state->initial_filled = state->initial_bytes - arena->alloc_bytes_remaining;
     }
-    block->state = BLOCK_ORDINARY;
+    block->own = 0;
+    block->epoch = state->epoch & EPOCH_MAX;
     state->current = block;
     arena->alloc_ptr = block->shown.data;
     arena->alloc_bytes_remaining = block->shown.size;
@@ -259,7 +263,7 @@ void *kvi_arena_add_own(kv_arena_t *arena, size_t bytes, size_t alignment)
         return NULL;
     }
     char *const result = block->shown.data + skip_to(block->shown.data, alignment);
-    block->state = BLOCK_OWN;
+    block->own = 1;
     block->filled = (size_t)(result - block->shown.data) + bytes;
     return result;
 }
@@ -268,7 +272,7 @@ struct block *kvi_arena_next_spare(const kv_arena_t *arena)
 {
     const struct kv_arena_private *const state = arena->private_state;
     struct block *const next = state->current != NULL ? state->current->newer : state->oldest;
-    return next != NULL && next->state == BLOCK_SPARE ? next : NULL;
+    return next != NULL && is_spare(state, next) ? next : NULL;
 }
 
 static bool is_shared(const kv_arena_t *arena, const struct block *block)
@@ -279,6 +283,7 @@ static bool is_shared(const kv_arena_t *arena, const struct block *block)
 /* Gives back the run of a block that has one of its own. */
 static void release_alone(kv_arena_t *arena, const struct block *block)
 {
+    arena->private_state->alone_blocks -= has_caller_source(arena) ? 0 : 1;
     release_run(arena, block->shown.data,
                 has_caller_source(arena) ? caller_run_bytes(block->shown.size)
                                          : (size_t)block->run_pages * KVI_PAGE_BYTES);
@@ -308,7 +313,7 @@ void kvi_arena_drop_newest(kv_arena_t *arena)
         state->oldest = NULL;
     }
     uncount(arena, block);
-    if (block->state != BLOCK_OWN) {
+    if (!block->own) {
         state->next_block_size = block->shown.size;
     }
     if (!is_shared(arena, block)) {
@@ -365,14 +370,15 @@ static bool keeps_block(const kv_arena_t *arena, const struct block *block, stru
         return (*run)->kept;
     }
     const size_t bytes = caller_run_bytes(block->shown.size);
-    if (!has_caller_source(arena) || block->state == BLOCK_OWN || bytes > *caller_keep) {
+    if (!has_caller_source(arena) || block->own || bytes > *caller_keep) {
         return false;
     }
     *caller_keep -= bytes;
     return true;
 }
 
-void kvi_arena_drop_blocks(kv_arena_t *arena, size_t keep_bytes)
+/* The general case: visits every block. */
+static void keep_chosen(kv_arena_t *arena, size_t keep_bytes)
 {
     struct kv_arena_private *const state = arena->private_state;
     struct run *run = state->runs;
@@ -384,7 +390,8 @@ void kvi_arena_drop_blocks(kv_arena_t *arena, size_t keep_bytes)
         if (keeps_block(arena, block, &run, &keep_bytes)) {
             block->newer = newer;
             block->filled = 0;
-            block->state = BLOCK_SPARE;
+            block->own = 0;
+            block->epoch = 0;
             kvi_arena_hide(arena, block->shown.data, block->shown.size);
             newer = block;
             link = &block->shown.next;
@@ -399,5 +406,44 @@ void kvi_arena_drop_blocks(kv_arena_t *arena, size_t keep_bytes)
     }
     drop_unchosen_runs(arena);
     state->oldest = newer;
+    state->epoch = 1; /* no kept block has it */
+}
+
+/* Nothing is kept: the blocks in shared runs need not be visited, their cells go with the chunks.
+ */
+static void drop_all(kv_arena_t *arena)
+{
+    struct kv_arena_private *const state = arena->private_state;
+    if (has_caller_source(arena) || state->alone_blocks > 0) {
+        for (struct arena_block *shown = arena->blocks; shown != NULL; shown = shown->next) {
+            if (!is_shared(arena, block_of(shown))) {
+                release_alone(arena, block_of(shown));
+            }
+        }
+    }
+    for (const struct run *run = state->runs; run != NULL; run = run->older) {
+        release_run(arena, run->start, run->bytes);
+    }
+    arena->blocks = NULL;
+    arena->total_blocks = 0;
+    arena->memory_usage = 0;
+    state->oldest = NULL;
+    state->runs = NULL;
+    state->epoch = 1;
+    kvi_arena_free_all_cells(arena);
+}
+
+void kvi_arena_drop_blocks(kv_arena_t *arena, size_t keep_bytes)
+{
+    struct kv_arena_private *const state = arena->private_state;
+    const bool keeps_all = keep_bytes >= state->run_bytes && state->alone_blocks == 0;
+    if (keep_bytes < run_bytes_min && (!has_caller_source(arena) || keep_bytes == 0)) {
+        drop_all(arena);
+    } else if (keeps_all && !has_caller_source(arena) && !state->checked &&
+               state->epoch < EPOCH_MAX) {
+        state->epoch++; /* which makes every block spare */
+    } else {
+        keep_chosen(arena, keep_bytes);
+    }
     state->current = NULL;
 }

@@ -109,3 +109,9 @@ void kvi_arena_trim_cells(kv_arena_t *arena)
     state->chunks->fresh = 0;
     state->free_cells = NULL;
 }
+
+void kvi_arena_free_all_cells(kv_arena_t *arena)
+{
+    arena->private_state->cells_in_use = 0;
+    kvi_arena_trim_cells(arena);
+}

@@ -25,29 +25,28 @@
  * Invariants, verified by kv_arena_check:
  *  1. blocks and newer are one list in both directions, oldest its end; total_blocks and
  * memory_usage are its sums.
- *  2. current is a block of the list that is not BLOCK_OWN and holds alloc_ptr; NULL means the
- * initial buffer or nothing.
+ *  2. current is a block of the list that is neither own nor spare and holds alloc_ptr; NULL means
+ *     the initial buffer or nothing.
  *  3. Shared blocks lie in shared runs, in the same order and without overlap; every shared run
- * holds at least one.
- *  4. BLOCK_SPARE blocks are those a reset has kept and nothing uses yet: all that are newer than
- * current up to the first block made since that reset.
+ *     holds at least one.
+ *  4. Spare blocks are those a reset has kept and nothing uses yet: all that are newer than current
+ *     up to the first block made since that reset. Their epoch is not the arena's, so that a reset
+ *     which keeps everything need not visit them.
  *  5. Cells in use are the blocks, the shared runs and the clean-ups; all others are in the free
- * list or fresh.
+ *     list or fresh.
  */
 #ifndef KVI_MEMORY_ARENA_INT_H
 #define KVI_MEMORY_ARENA_INT_H
 
 #include "memory/block.h"
 
-enum { BLOCK_ORDINARY, BLOCK_OWN, BLOCK_SPARE };
-
 struct block {
     struct arena_block shown; /* first, so that the public list leads here */
     struct block *newer;
-    size_t filled;      /* bytes in use when the arena went on to another block */
-    uint32_t run_pages; /* pages of the run that holds this block alone; 0: cut from a shared run or
-                           a caller's block */
-    uint32_t state;
+    size_t filled;       /* bytes in use when the arena went on to another block */
+    uint32_t run_pages;  /* of the run that holds this block alone; 0: shared, or a caller's */
+    uint32_t own : 1;    /* made for one oversized request */
+    uint32_t epoch : 31; /* the arena's when the block was last taken into use */
 };
 
 /* A run from the process's source that is cut into blocks. */
@@ -106,8 +105,10 @@ struct kv_arena_private {
     size_t run_bytes;   /* all runs and caller's blocks */
     size_t chunk_bytes; /* all chunks but the first */
     size_t object_bytes;
-    size_t peak; /* highest memory_usage */
+    size_t alone_blocks; /* blocks with a run of their own */
+    size_t peak;         /* highest memory_usage */
     uint64_t serial;
+    uint32_t epoch; /* of the last reset that kept blocks: those of another epoch are spare */
     struct profile *profile; /* NULL: off */
     bool checked;            /* unused bytes are poisoned */
 };
@@ -124,6 +125,11 @@ static inline size_t round_up(size_t size, size_t alignment)
 static inline size_t skip_to(const void *address, size_t alignment)
 {
     return (size_t)(-(uintptr_t)address & (alignment - 1));
+}
+
+static inline bool is_spare(const struct kv_arena_private *state, const struct block *block)
+{
+    return block->epoch != state->epoch;
 }
 
 /* NULL is accepted. shown is the first member. */
@@ -146,8 +152,8 @@ void kvi_arena_enter(kv_arena_t *arena, struct block *block);
 struct block *kvi_arena_next_spare(const kv_arena_t *arena);
 /* Takes the newest block off the list and gives its memory back. */
 void kvi_arena_drop_newest(kv_arena_t *arena);
-/* Gives every block back except spare ones in up to keep_bytes of runs. current is NULL afterwards.
- */
+/* For a reset, after the clean-ups: gives every block back but for shared runs of up to keep_bytes,
+ * whose blocks are spare afterwards. current is NULL then. */
 void kvi_arena_drop_blocks(kv_arena_t *arena, size_t keep_bytes);
 
 /* arena_cells.c */
@@ -162,6 +168,8 @@ cell_t *kvi_arena_cell(kv_arena_t *arena);
 void kvi_arena_free_cell(kv_arena_t *arena, void *cell);
 /* Gives the chunks back if no cell is in use. */
 void kvi_arena_trim_cells(kv_arena_t *arena);
+/* Declares every cell unused at once. */
+void kvi_arena_free_all_cells(kv_arena_t *arena);
 
 /* arena.c */
 

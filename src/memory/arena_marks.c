@@ -125,7 +125,7 @@ static size_t filled_now(const kv_arena_t *arena, const struct block *block)
 static bool lies_in_block(const kv_arena_t *arena, const kv_arena_mark_t *mark,
                           const struct block *block)
 {
-    return block->state == BLOCK_ORDINARY &&
+    return !block->own && !is_spare(arena->private_state, block) &&
            lies_in(mark, block->shown.data, block->shown.size, filled_now(arena, block));
 }
 
@@ -156,9 +156,8 @@ static void respare(kv_arena_t *arena)
     struct kv_arena_private *const state = arena->private_state;
     struct block *block = state->current != NULL ? state->current->newer : state->oldest;
     while (block != NULL) {
-        if (block->state == BLOCK_ORDINARY) {
-            block->state = BLOCK_SPARE;
-            block->filled = 0;
+        if (!block->own) {
+            block->epoch = 0;
             kvi_arena_hide(arena, block->shown.data, block->shown.size);
         }
         block = block->newer;

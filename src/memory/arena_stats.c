@@ -21,6 +21,9 @@ static size_t initial_filled(const kv_arena_t *arena)
 
 static size_t block_filled(const kv_arena_t *arena, const struct block *block)
 {
+    if (is_spare(arena->private_state, block)) {
+        return 0;
+    }
     return block == arena->private_state->current ? block->shown.size - arena->alloc_bytes_remaining
                                                   : block->filled;
 }
@@ -44,7 +47,7 @@ static size_t spare_bytes(const kv_arena_t *arena)
 {
     size_t bytes = 0;
     const struct block *block = kvi_arena_next_spare(arena);
-    for (; block != NULL && block->state == BLOCK_SPARE; block = block->newer) {
+    for (; block != NULL && is_spare(arena->private_state, block); block = block->newer) {
         bytes += block->shown.size;
     }
     return bytes;
@@ -118,7 +121,7 @@ static bool position_is_sound(const kv_arena_t *arena)
         shown = shown->next;
     }
     return (const struct block *)shown == state->current &&
-           (state->current == NULL || state->current->state == BLOCK_ORDINARY);
+           (state->current == NULL || (!state->current->own && !is_spare(state, state->current)));
 }
 
 /* Invariant 3: shared blocks, newest first, lie one before the other in the shared runs, and no run
@@ -173,8 +176,9 @@ static bool spares_are_sound(const kv_arena_t *arena)
         if (block == state->current) {
             newer_than_current = false;
         }
-        const bool spare = block->state == BLOCK_SPARE;
-        if (spare != (newer_than_current && (seen_spare || block->state != BLOCK_OWN))) {
+        const bool spare = is_spare(state, block);
+        const bool sound = !newer_than_current ? !spare : spare || (block->own && !seen_spare);
+        if (!sound) {
             return false;
         }
         seen_spare = seen_spare || spare;
