@@ -22,10 +22,20 @@ struct arena_object {
     struct kv_arena_private state;
 };
 
+_Static_assert(sizeof(struct arena_object) + sizeof(struct cell_chunk) +
+                       FIRST_CELLS * sizeof(cell_t) <=
+                   512,
+               "an arena takes one small piece of metadata");
+
 static size_t object_bytes(bool profile)
 {
     return sizeof(struct arena_object) + (profile ? sizeof(struct profile) : 0) +
            sizeof(struct cell_chunk) + FIRST_CELLS * sizeof(cell_t);
+}
+
+size_t kvi_arena_object_bytes(const kv_arena_t *arena)
+{
+    return object_bytes(arena->private_state->profile != NULL);
 }
 
 static bool options_are_valid(const kv_arena_options_t *options, size_t block_size)
@@ -96,7 +106,6 @@ static kv_arena_t *build(struct arena_object *object, const kv_arena_options_t *
                   .huge_pages = options->huge_pages},
         .block_size_max = options->block_size_max != 0 ? options->block_size_max : block_size,
         .next_block_size = block_size,
-        .object_bytes = object_bytes(options->profile),
         /* So that marks of different arenas differ. */
         .serial = (uint64_t)(uintptr_t)object * UINT64_C(0x9E3779B97F4A7C15),
         .epoch = 1,
@@ -142,7 +151,7 @@ void kv_arena_destroy(kv_arena_t *arena)
     kvi_arena_run_cleanups(arena, NULL);
     kvi_arena_drop_blocks(arena, 0);
     kvi_arena_show(arena, state->initial, state->initial_bytes);
-    kvi_meta_free(state->budget, arena, state->object_bytes);
+    kvi_meta_free(state->budget, arena, kvi_arena_object_bytes(arena));
 }
 
 /* 2^(slot-1)+1 .. 2^slot bytes. */

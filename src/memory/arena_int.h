@@ -102,15 +102,14 @@ struct kv_arena_private {
     cell_t *free_cells;
     size_t cells_in_use;
     size_t cells_total;
-    size_t run_bytes;   /* all runs and caller's blocks */
-    size_t chunk_bytes; /* all chunks but the first */
-    size_t object_bytes;
+    size_t run_bytes;    /* all runs and caller's blocks */
+    size_t chunk_bytes;  /* all chunks but the first */
     size_t alone_blocks; /* blocks with a run of their own */
     size_t peak;         /* highest memory_usage */
     uint64_t serial;
-    uint32_t epoch; /* of the last reset that kept blocks: those of another epoch are spare */
     struct profile *profile; /* NULL: off */
-    bool checked;            /* unused bytes are poisoned */
+    uint32_t epoch; /* of the last reset that kept blocks: those of another epoch are spare */
+    bool checked;   /* unused bytes are poisoned */
 };
 
 /* The largest size that is worth trying. Sums of two such sizes and an alignment cannot wrap. */
@@ -172,6 +171,9 @@ void kvi_arena_trim_cells(kv_arena_t *arena);
 void kvi_arena_free_all_cells(kv_arena_t *arena);
 
 /* arena.c */
+
+/* What the arena itself takes of the metadata. */
+size_t kvi_arena_object_bytes(const kv_arena_t *arena);
 
 /* size bytes (1 .. arena_bytes_max) at the alignment (a power of two from 8 to
  * arena_alignment_max). The functions that allocate end here. */

@@ -67,7 +67,8 @@ kv_status_t kv_arena_stats(const kv_arena_t *arena, kv_arena_stats_t *stats)
         .obtained = arena->memory_usage,
         .borrowed = state->initial_bytes,
         .peak = state->peak,
-        .held = state->run_bytes + state->chunk_bytes + kvi_meta_charge(state->object_bytes),
+        .held =
+            state->run_bytes + state->chunk_bytes + kvi_meta_charge(kvi_arena_object_bytes(arena)),
     };
     if (profile != NULL) {
         stats->asked = profile->asked;
