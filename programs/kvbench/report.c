@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/* Prints what kvbench measured. Ratios are of medians, ours to the peer's: below 1 is faster. */
+#include "kvbench/report.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kvbench_commit.h"
+#include "kvbench_config.h"
+
+#define LINE_BYTES 256
+
+typedef struct spread {
+    double min;
+    double median;
+    double max;
+} spread_t;
+
+work_result_t *report_result(const report_t *report, size_t store, size_t benchmark, size_t run)
+{
+    return &report->results[(store * report->benchmark_count + benchmark) * report->runs + run];
+}
+
+/* ---- the build and the machine ---- */
+
+static bool has_assertions(void)
+{
+    bool on = false;
+    assert((on = true)); /* the one assert with a side effect, which is its purpose */
+    return on;
+}
+
+static const char *warning(void)
+{
+    if (strcmp(KVBENCH_SANITIZE, "none") != 0) {
+        return "built with sanitizers: the figures mean nothing";
+    }
+    return has_assertions() ? "built with assertions: not a release build" : NULL;
+}
+
+/* The processor's name, as the system tells it. */
+static void machine_name(char *name, size_t bytes)
+{
+    char line[LINE_BYTES];
+    FILE *const file = fopen("/proc/cpuinfo", "r");
+    snprintf(name, bytes, "unknown processor");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        const char *const colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) == 0 && colon != NULL) {
+            snprintf(name, bytes, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+            break;
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+}
+
+static void print_range(const char *what, size_t min, size_t max)
+{
+    if (min == max) {
+        printf(", %s of %zu bytes", what, min);
+    } else {
+        printf(", %s of %zu to %zu bytes", what, min, max);
+    }
+}
+
+void report_print_head(const report_t *report)
+{
+    char machine[LINE_BYTES];
+    machine_name(machine, sizeof machine);
+    printf("machine   %s, %ld cores\n", machine, sysconf(_SC_NPROCESSORS_ONLN));
+    printf("compiler  %s %s, %s\n", KVBENCH_COMPILER, __VERSION__, KVBENCH_FLAGS);
+    printf("commit    %s\n", KVBENCH_COMMIT);
+    printf("work      %zu entries", report->options->count);
+    print_range("keys", report->options->key_bytes_min, report->options->key_bytes_max);
+    print_range("values", report->options->value_bytes_min, report->options->value_bytes_max);
+    printf(", %zu runs, stores in turn\n", report->runs);
+    if (warning() != NULL) {
+        printf("WARNING   %s\n", warning());
+    }
+    printf("\n");
+}
+
+/* ---- spreads ---- */
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double left = *(const double *)a;
+    const double right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+typedef double (*figure_fn)(const work_result_t *result);
+
+static double figure_ns(const work_result_t *result)
+{
+    return result->ns;
+}
+
+static double figure_median(const work_result_t *result)
+{
+    return result->median_ns;
+}
+
+static double figure_longest(const work_result_t *result)
+{
+    return result->longest_ns;
+}
+
+static spread_t spread_of(const report_t *report, size_t store, size_t benchmark, figure_fn figure)
+{
+    double *const sorted = malloc(report->runs * sizeof *sorted);
+    if (sorted == NULL) {
+        return (spread_t){0, 0, 0};
+    }
+    for (size_t run = 0; run < report->runs; run++) {
+        sorted[run] = figure(report_result(report, store, benchmark, run));
+    }
+    qsort(sorted, report->runs, sizeof *sorted, compare_doubles);
+    const spread_t spread = {sorted[0], sorted[report->runs / 2], sorted[report->runs - 1]};
+    free(sorted);
+    return spread;
+}
+
+static double ratio(double ours, double theirs)
+{
+    return theirs > 0 ? ours / theirs : 0;
+}
+
+static bool is_peer(const store_ops_t *ops)
+{
+    return ops->bytes == NULL;
+}
+
+/* ---- the table ---- */
+
+static void print_ratios(const report_t *report, size_t store, size_t benchmark, figure_fn figure)
+{
+    const double ours = spread_of(report, store, benchmark, figure).median;
+    for (size_t i = 0; i < report->store_count && !is_peer(report->stores[store]); i++) {
+        if (is_peer(report->stores[i])) {
+            const double theirs = spread_of(report, i, benchmark, figure).median;
+            printf("  %.2fx %s", ratio(ours, theirs), report->stores[i]->name);
+        }
+    }
+    printf("\n");
+}
+
+static void print_rows(const report_t *report, size_t benchmark, const char *name, figure_fn figure)
+{
+    for (size_t store = 0; store < report->store_count; store++) {
+        const spread_t spread = spread_of(report, store, benchmark, figure);
+        printf("%-16s %-10s %9.1f %9.1f %9.1f", store == 0 ? name : "", report->stores[store]->name,
+               spread.min, spread.median, spread.max);
+        print_ratios(report, store, benchmark, figure);
+    }
+}
+
+/* The bytes of a full store; false if no benchmark left it full. */
+static bool last_bytes(const report_t *report, size_t store, store_bytes_t *bytes)
+{
+    for (size_t i = report->benchmark_count; i-- > 0;) {
+        if (!report->benchmarks[i]->leaves_empty) {
+            *bytes = report_result(report, store, i, report->runs - 1)->bytes;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void print_bytes(const report_t *report)
+{
+    const double count = (double)report->options->count;
+    store_bytes_t bytes;
+    if (!last_bytes(report, 0, &bytes)) {
+        return;
+    }
+    printf("\n%-16s %-10s %9s %9s %9s %9s %9s\n", "bytes an entry", "", "total", "key", "value",
+           "index", "slack");
+    for (size_t store = 0; store < report->store_count; store++) {
+        (void)last_bytes(report, store, &bytes);
+        printf("%-16s %-10s %9.2f", "", report->stores[store]->name, (double)bytes.total / count);
+        if (!is_peer(report->stores[store])) {
+            printf(" %9.2f %9.2f %9.2f %9.2f", (double)bytes.key / count,
+                   (double)bytes.value / count, (double)bytes.index / count,
+                   (double)bytes.slack / count);
+        }
+        printf("\n");
+    }
+}
+
+void report_print_table(const report_t *report)
+{
+    printf("%-16s %-10s %9s %9s %9s  ratio of medians\n", "ns an operation", "store", "min",
+           "median", "max");
+    for (size_t i = 0; i < report->benchmark_count; i++) {
+        print_rows(report, i, report->benchmarks[i]->name, figure_ns);
+        if (report_result(report, 0, i, 0)->longest_ns > 0) {
+            print_rows(report, i, " single put", figure_median);
+            print_rows(report, i, " longest put", figure_longest);
+        }
+    }
+    print_bytes(report);
+}
+
+/* ---- JSON ---- */
+
+static void print_json_string(const char *string)
+{
+    putchar('"');
+    for (; *string != '\0'; string++) {
+        if (*string == '"' || *string == '\\') {
+            putchar('\\');
+        }
+        putchar(*string);
+    }
+    putchar('"');
+}
+
+static void print_json_head(const report_t *report)
+{
+    char machine[LINE_BYTES];
+    machine_name(machine, sizeof machine);
+    printf("{\"machine\": ");
+    print_json_string(machine);
+    printf(", \"cores\": %ld, \"compiler\": ", sysconf(_SC_NPROCESSORS_ONLN));
+    print_json_string(KVBENCH_COMPILER " " __VERSION__);
+    printf(", \"flags\": ");
+    print_json_string(KVBENCH_FLAGS);
+    printf(", \"commit\": ");
+    print_json_string(KVBENCH_COMMIT);
+    printf(", \"warning\": ");
+    print_json_string(warning() != NULL ? warning() : "");
+    printf(", \"num\": %zu, \"key_size\": [%zu, %zu], \"value_size\": [%zu, %zu], \"runs\": %zu",
+           report->options->count, report->options->key_bytes_min, report->options->key_bytes_max,
+           report->options->value_bytes_min, report->options->value_bytes_max, report->runs);
+}
+
+static void print_json_spread(const char *name, spread_t spread)
+{
+    printf(", \"%s\": {\"min\": %.2f, \"median\": %.2f, \"max\": %.2f}", name, spread.min,
+           spread.median, spread.max);
+}
+
+static void print_json_result(const report_t *report, size_t store, size_t benchmark)
+{
+    printf("{\"benchmark\": \"%s\", \"store\": \"%s\"", report->benchmarks[benchmark]->name,
+           report->stores[store]->name);
+    print_json_spread("ns", spread_of(report, store, benchmark, figure_ns));
+    if (report_result(report, store, benchmark, 0)->longest_ns > 0) {
+        print_json_spread("single_ns", spread_of(report, store, benchmark, figure_median));
+        print_json_spread("longest_ns", spread_of(report, store, benchmark, figure_longest));
+    }
+    printf("}");
+}
+
+static void print_json_bytes(const report_t *report, size_t store)
+{
+    store_bytes_t bytes = {0};
+    (void)last_bytes(report, store, &bytes);
+    printf("{\"store\": \"%s\", \"total\": %zu, \"key\": %zu, \"value\": %zu, \"index\": %zu, "
+           "\"slack\": %zu}",
+           report->stores[store]->name, bytes.total, bytes.key, bytes.value, bytes.index,
+           bytes.slack);
+}
+
+void report_print_json(const report_t *report)
+{
+    print_json_head(report);
+    printf(",\n \"results\": [");
+    for (size_t i = 0; i < report->benchmark_count * report->store_count; i++) {
+        printf(i == 0 ? "\n  " : ",\n  ");
+        print_json_result(report, i % report->store_count, i / report->store_count);
+    }
+    printf("],\n \"bytes\": [");
+    for (size_t i = 0; i < report->store_count; i++) {
+        printf(i == 0 ? "\n  " : ",\n  ");
+        print_json_bytes(report, i);
+    }
+    printf("]}\n");
+}
