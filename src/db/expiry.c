@@ -214,6 +214,7 @@ void kvi_expiry_cancel(kvi_expiry_t *expiry, kvi_expiry_item_t *item)
 {
     if (item != NULL) {
         expiry->reserved--;
+        expiry->freed++;
         kv_pool_free(expiry->pool, item);
         shrink(expiry);
     }
@@ -262,9 +263,24 @@ size_t kvi_expiry_item_bytes(const kvi_expiry_t *expiry, const kvi_expiry_item_t
     return sizeof(kvi_expiry_entry_t) + kv_pool_usable_size(expiry->pool, item);
 }
 
+/* A round looks at every item, which is cheap beside what freeing half as many did cost. */
+static bool is_round_worthwhile(const kvi_expiry_t *expiry)
+{
+    kv_pool_stats_t stats;
+    return expiry->pool != NULL && expiry->freed > expiry->count / 2 &&
+           kv_pool_stats(expiry->pool, &stats) == KV_OK &&
+           stats.free_bytes > stats.obtained_bytes / 4;
+}
+
 size_t kvi_expiry_relocate(kvi_expiry_t *expiry, size_t steps,
                            void (*moved)(void *context, kvi_expiry_item_t *item), void *context)
 {
+    if (expiry->relocate_at == 0) {
+        if (!is_round_worthwhile(expiry)) {
+            return 0;
+        }
+        expiry->freed = 0;
+    }
     size_t looked = 0;
     for (; looked < steps && expiry->relocate_at < expiry->count; looked++) {
         kvi_expiry_entry_t *const entry = entry_at(expiry, ROOT + expiry->relocate_at++);
@@ -274,7 +290,7 @@ size_t kvi_expiry_relocate(kvi_expiry_t *expiry, size_t steps,
         }
         const size_t bytes = sizeof(*old) + old->key_bytes;
         kvi_expiry_item_t *const item = kv_pool_alloc(expiry->pool, bytes);
-        if (item == NULL) {
+        if (item == NULL) { /* for want of memory the rest of the round is left out */
             break;
         }
         memcpy(item, old, bytes);

@@ -27,7 +27,8 @@ typedef struct kvi_expiry {
     size_t chunk_capacity; /* of the array of chunks */
     size_t count;          /* items in order */
     size_t reserved;       /* items that are not */
-    size_t relocate_at;    /* where kvi_expiry_relocate goes on */
+    size_t relocate_at;    /* where kvi_expiry_relocate goes on; 0: no round is under way */
+    size_t freed;          /* items freed since the last round began */
 } kvi_expiry_t;
 
 /* Drops every item in O(blocks); the index is then empty and may be used again. */
@@ -57,8 +58,8 @@ kv_slice_t kvi_expiry_item_key(const kvi_expiry_item_t *item);
 size_t kvi_expiry_item_bytes(const kvi_expiry_t *expiry, const kvi_expiry_item_t *item);
 
 /* Moves items out of sparse blocks, looking at up to steps of them; moved is told each new address
- * before the old item is freed. Returns the number looked at; fewer than steps: the end of the
- * round was reached. */
+ * before the old item is freed. Begins a round over all items only if enough were freed to be worth
+ * it. Returns the number looked at; fewer than steps: nothing is left to do for now. */
 size_t kvi_expiry_relocate(kvi_expiry_t *expiry, size_t steps,
                            void (*moved)(void *context, kvi_expiry_item_t *item), void *context);
 

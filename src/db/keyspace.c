@@ -243,10 +243,7 @@ size_t kvi_keyspace_relocate(kvi_keyspace_t *keyspace, size_t steps)
         return 0;
     }
     const size_t used = keyspace->ops->relocate(keyspace->engine, steps);
-    if (used < steps) {
-        (void)kvi_expiry_relocate(&keyspace->expiry, steps - used, item_moved, keyspace);
-    }
-    return used;
+    return used + kvi_expiry_relocate(&keyspace->expiry, steps - used, item_moved, keyspace);
 }
 
 typedef struct check_state {

@@ -190,6 +190,52 @@ static void test_many_items_come_out_sorted(void **state)
     kvi_expiry_clear(&expiry);
 }
 
+#define MANY 50000
+
+static kvi_expiry_item_t *many[MANY]; /* by number */
+
+static void many_moved(void *context, kvi_expiry_item_t *item)
+{
+    ++*(size_t *)context;
+    many[number_of(item)] = item;
+}
+
+static void test_relocation_gives_memory_back(void **state)
+{
+    (void)state;
+    uint64_t random = test_seed();
+    kvi_expiry_t expiry = {.budget = NULL};
+    for (size_t i = 0; i < MANY; i++) {
+        char text[32];
+        many[i] = kvi_expiry_reserve(&expiry, key_of(i, text));
+        assert_non_null(many[i]);
+        kvi_expiry_add(&expiry, many[i], (int64_t)(test_random(&random) % MANY));
+    }
+    size_t moved = 0;
+    assert_int_equal(kvi_expiry_relocate(&expiry, 100, many_moved, &moved), 0);
+    for (size_t i = 0; i < MANY; i++) {
+        if (test_random(&random) % 10 != 0) {
+            kvi_expiry_remove(&expiry, many[i]);
+            many[i] = NULL;
+        }
+    }
+    const size_t before = kvi_expiry_bytes(&expiry);
+    while (kvi_expiry_relocate(&expiry, 100, many_moved, &moved) == 100) {
+        assert_int_equal(expiry.reserved, 0);
+    }
+    assert_true(moved > expiry.count / 4);
+    assert_true(kvi_expiry_bytes(&expiry) < before / 2);
+    assert_int_equal(kvi_expiry_check(&expiry), KV_OK);
+    for (size_t i = 0; i < MANY; i++) {
+        if (many[i] != NULL) {
+            assert_int_equal(number_of(many[i]), i);
+            kvi_expiry_remove(&expiry, many[i]);
+        }
+    }
+    assert_int_equal(expiry.count, 0);
+    kvi_expiry_clear(&expiry);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +243,7 @@ int main(void)
         cmocka_unit_test(test_a_deadline_of_now_is_not_due),
         cmocka_unit_test(test_reserve_fails_without_memory_and_changes_nothing),
         cmocka_unit_test(test_many_items_come_out_sorted),
+        cmocka_unit_test(test_relocation_gives_memory_back),
     };
     return cmocka_run_group_tests_name("expiry", tests, NULL, NULL);
 }
