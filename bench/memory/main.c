@@ -30,6 +30,7 @@ typedef struct options {
     size_t runs;
     size_t shrink;
     table_format_t format;
+    bool huge_peers;
     bool verbose;
 } options_t;
 
@@ -164,6 +165,15 @@ static void fill_results(const workload_t *workload, samples_t *samples, result_
     }
 }
 
+/* By the environment, which the measuring processes inherit. tcmalloc-minimal has no such switch.
+ */
+static void allow_huge_peers(void)
+{
+    setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", 1);
+    setenv("MALLOC_CONF", "thp:always", 1);
+    setenv("MIMALLOC_LARGE_OS_PAGES", "1", 1);
+}
+
 static int run_benchmark(const char *program, const options_t *options)
 {
     static result_t results[ROWS_MAX];
@@ -177,6 +187,9 @@ static int run_benchmark(const char *program, const options_t *options)
     if (samples == NULL) {
         fprintf(stderr, "bench_memory: out of memory\n");
         return 1;
+    }
+    if (options->huge_peers) {
+        allow_huge_peers();
     }
     print_header(options->format, options->runs, options->shrink);
     fflush(stdout);
@@ -248,6 +261,8 @@ static void print_help(void)
            "  -n, --runs=N      repetitions of each measurement, 1 to %d; default %d\n"
            "  -q, --quick       a fiftieth of the operations and one run: shows that it works, not "
            "how fast\n"
+           "  -H, --huge-peers  glibc, jemalloc and mimalloc are told to ask for huge pages, as "
+           "ours does\n"
            "  -m, --markdown    print a Markdown table\n"
            "  -j, --json        print JSON\n"
            "  -v, --verbose     say on standard error how far it is\n"
@@ -279,15 +294,20 @@ static size_t parse_runs(const char *text)
 
 static options_t parse_options(int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"rows", required_argument, NULL, 'r'}, {"runs", required_argument, NULL, 'n'},
-        {"quick", no_argument, NULL, 'q'},      {"markdown", no_argument, NULL, 'm'},
-        {"json", no_argument, NULL, 'j'},       {"verbose", no_argument, NULL, 'v'},
-        {"list", no_argument, NULL, 'l'},       {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},    {NULL, 0, NULL, 0}};
+    static const struct option known[] = {{"rows", required_argument, NULL, 'r'},
+                                          {"runs", required_argument, NULL, 'n'},
+                                          {"quick", no_argument, NULL, 'q'},
+                                          {"huge-peers", no_argument, NULL, 'H'},
+                                          {"markdown", no_argument, NULL, 'm'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"verbose", no_argument, NULL, 'v'},
+                                          {"list", no_argument, NULL, 'l'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {NULL, 0, NULL, 0}};
     options_t options = {.runs = 0, .shrink = 1};
     int option = 0;
-    while ((option = getopt_long(argc, argv, "r:n:qmjvlhV", known, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "r:n:qHmjvlhV", known, NULL)) != -1) {
         switch (option) {
         case 'r':
             options.rows = optarg;
@@ -297,6 +317,9 @@ static options_t parse_options(int argc, char **argv)
             break;
         case 'q':
             options.shrink = QUICK_SHRINK;
+            break;
+        case 'H':
+            options.huge_peers = true;
             break;
         case 'm':
             options.format = TABLE_MARKDOWN;

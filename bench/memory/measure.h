@@ -19,11 +19,24 @@ extern "C" {
  * every contestant is called directly, as its user would call it. */
 #define BENCH_TEMPLATE static inline __attribute__((always_inline))
 
-static inline uint64_t bench_now_ns(void)
+static inline uint64_t bench_clock_ns(clockid_t clock)
 {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(clock, &time);
     return (uint64_t)time.tv_sec * 1000000000U + (uint64_t)time.tv_nsec;
+}
+
+/* Processor time of this thread, the kernel's part included: what other programs take does not
+ * count. */
+static inline uint64_t bench_now_ns(void)
+{
+    return bench_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+/* The wall clock, for what several threads do together. */
+static inline uint64_t bench_wall_ns(void)
+{
+    return bench_clock_ns(CLOCK_MONOTONIC);
 }
 
 /* Marsaglia's xorshift64*: cheap enough to leave the allocator as the larger part of every loop. */

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -419,6 +420,11 @@ void print_header(table_format_t format, size_t runs, size_t shrink)
     printf("%sruns%s%zu of each, interleaved, one process for each measurement%s%s", before,
            between, runs, shrink > 1 ? "; QUICK: fewer operations, not for publication" : "",
            after);
+    /* Set by --huge-peers, or by the user: either way it belongs to the figures. */
+    const char *const tunables = getenv("GLIBC_TUNABLES");
+    if (tunables != NULL) {
+        printf("%speers%sGLIBC_TUNABLES=%s%s", before, between, tunables, after);
+    }
     if (build_warning()[0] != '\0') {
         printf("%sWARNING%s%s%s", before, between, build_warning(), after);
     }

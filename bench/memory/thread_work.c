@@ -97,7 +97,7 @@ void run_thread_handover(driver_t driver, size_t shrink)
     handover_t handover = {.slots = bench_table(SLOTS * sizeof(slot_t)),
                            .batches = HANDOVER_OBJECTS / shrink / BATCH};
     const bool store = driver == DRIVER_KV_STORE;
-    const uint64_t start = bench_now_ns();
+    const uint64_t start = bench_wall_ns();
     const pthread_t consumer = start_thread(store ? consume_store : consume_malloc, &handover);
     if (store) {
         produce(store_allocator, &handover);
@@ -105,7 +105,7 @@ void run_thread_handover(driver_t driver, size_t shrink)
         produce(malloc_allocator, &handover);
     }
     pthread_join(consumer, NULL);
-    const double time = (double)(bench_now_ns() - start);
+    const double time = (double)(bench_wall_ns() - start);
     report_metric("object_ns", time / (double)(handover.batches * BATCH));
 }
 
@@ -163,7 +163,7 @@ void run_thread_swap(driver_t driver, size_t shrink)
     }
     swaps[1] = swaps[0];
     swaps[1].seed = 12;
-    const uint64_t start = bench_now_ns();
+    const uint64_t start = bench_wall_ns();
     const pthread_t other = start_thread(store ? swap_store : swap_malloc, &swaps[1]);
     if (store) {
         (void)swap_store(&swaps[0]);
@@ -171,6 +171,6 @@ void run_thread_swap(driver_t driver, size_t shrink)
         (void)swap_malloc(&swaps[0]);
     }
     pthread_join(other, NULL);
-    const double time = (double)(bench_now_ns() - start);
+    const double time = (double)(bench_wall_ns() - start);
     report_metric("pair_ns", time / (double)(swaps[0].pairs * 2));
 }
