@@ -80,12 +80,12 @@ _Static_assert(sizeof(kvi_block_t) <= 64, "an entry is at most one cache line");
 
 typedef struct kvi_source {
     _Atomic bool
-        started; /* the five below are set and, but for the committed bytes, never change */
+        started; /* the five below are set and, but for the committed blocks, never change */
     char *base;
     kvi_block_t *blocks;
     kvi_tag_t *tags;
     const kvi_block_owner_t *(*page_owners)[KVI_PAGES_PER_BLOCK];
-    _Atomic size_t committed_bytes; /* usable from base; only grows */
+    _Atomic size_t committed_blocks; /* usable from base on; only grows */
     size_t reserved_bytes;
 
     kvi_os_mutex_t mutex; /* guards everything below and the states and links of the entries */
@@ -121,10 +121,17 @@ static inline size_t kvi_source_offset(const void *address)
     return (size_t)((uintptr_t)address - (uintptr_t)kvi_source.base);
 }
 
+/* Whether address lies in a committed block; *block is its number then. NULL does not. */
+static inline bool kvi_block_find(const void *address, size_t *block)
+{
+    *block = kvi_source_offset(address) >> KVI_BLOCK_SHIFT;
+    return *block < atomic_load_explicit(&kvi_source.committed_blocks, memory_order_acquire);
+}
+
 static inline bool kvi_source_owns(const void *address)
 {
-    return kvi_source_offset(address) <
-           atomic_load_explicit(&kvi_source.committed_bytes, memory_order_acquire);
+    size_t block = 0;
+    return kvi_block_find(address, &block);
 }
 
 /* The number of the block that holds address, which must be one of ours. */

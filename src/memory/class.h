@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Size classes: multiples of the granule up to 16 of them, then eight steps a doubling, so that
- * rounding loses at most 12.5 %. Both directions are arithmetic, without a table. Thread rule: pure
- * functions.
+ * rounding loses at most 12.5 %. Both directions are arithmetic; small sizes have a table besides.
+ * Thread rule: pure functions.
  *
  *   granule  8:  8 16 24 ... 128   144 160 ... 256   288 320 ... 512   ...   512 KB     classes 0
  * .. 111 granule 16: 16 32 48 ... 256   288 320 ... 512   576 640 ... 1024  ...     1 MB classes 0
@@ -14,7 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { KVI_CLASSES = 112 };
+enum { KVI_CLASSES = 112, KVI_CLASS_TABLE_UNITS = 64 };
+
+/* [units]: the class of sizes up to units granules, from 0 to KVI_CLASS_TABLE_UNITS. */
+extern const uint8_t kvi_class_table[KVI_CLASS_TABLE_UNITS + 1];
 
 /* The smallest class whose objects hold size bytes; KVI_CLASSES or more: none does. Size 0 is the
  * smallest class. */

@@ -12,6 +12,7 @@
 #define KVI_MEMORY_MAGAZINE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,7 +37,7 @@ static inline void kvi_magazine_set_count(kvi_magazine_t *magazine, uint32_t cou
 static inline void *kvi_magazine_pop(kvi_magazine_t *magazine)
 {
     const uint32_t count = kvi_magazine_count(magazine);
-    if (count == 0) {
+    if (__builtin_expect(count == 0, 0)) {
         return NULL;
     }
     void *const object = magazine->items[count - 1];
@@ -44,15 +45,16 @@ static inline void *kvi_magazine_pop(kvi_magazine_t *magazine)
     return object;
 }
 
-static inline int kvi_magazine_push(kvi_magazine_t *magazine, void *object)
+/* Whether there was room. */
+static inline bool kvi_magazine_push(kvi_magazine_t *magazine, void *object)
 {
     const uint32_t count = kvi_magazine_count(magazine);
-    if (count >= magazine->limit) {
-        return 0;
+    if (__builtin_expect(count >= magazine->limit, 0)) {
+        return false;
     }
     magazine->items[count] = object;
     kvi_magazine_set_count(magazine, count + 1);
-    return 1;
+    return true;
 }
 
 #endif

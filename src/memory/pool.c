@@ -163,35 +163,56 @@ static __attribute__((noinline)) void give_slow(kv_pool_t *pool, size_t number, 
 
 /* ---- objects without guards ---- */
 
-static void *take(kv_pool_t *pool, size_t size, bool *zeroed)
+static void *take_class(kv_pool_t *pool, size_t number)
 {
-    const size_t number = kvi_class_of(size, pool->granule_shift);
-    if (number >= KVI_CLASSES) {
-        return kvi_heap_take_large(&pool->heap, size, 1, zeroed);
-    }
-    *zeroed = false;
     void *const object = kvi_magazine_pop(&pool->magazines[number]);
     return object != NULL ? object : take_slow(pool, number);
+}
+
+/* Any size; *zeroed: the bytes read as 0. */
+static void *take_any(kv_pool_t *pool, size_t size, bool *zeroed)
+{
+    const size_t number = kvi_class_of(size, pool->granule_shift);
+    *zeroed = false;
+    return number < KVI_CLASSES ? take_class(pool, number)
+                                : kvi_heap_take_large(&pool->heap, size, 1, zeroed);
+}
+
+static __attribute__((noinline)) void *take_unzeroed(kv_pool_t *pool, size_t size)
+{
+    bool zeroed = false;
+    return take_any(pool, size, &zeroed);
+}
+
+static inline void *take(kv_pool_t *pool, size_t size)
+{
+    if (size <= POOL_SMALL_MAX) {
+        const size_t number = pool->small_classes[(size + 7) / 8];
+        void *const object = kvi_magazine_pop(&pool->magazines[number]);
+        if (object != NULL) {
+            return object;
+        }
+    }
+    return take_unzeroed(pool, size);
 }
 
 static void *take_aligned(kv_pool_t *pool, size_t size, size_t alignment)
 {
     bool zeroed = false;
     if (alignment <= (size_t)1 << pool->granule_shift) {
-        return take(pool, size, &zeroed);
+        return take(pool, size);
     }
     if (alignment <= KVI_BLOCK_BYTES) {
         const size_t number = kvi_class_aligned(size, alignment, pool->granule_shift);
         if (number < KVI_CLASSES) {
-            void *const object = kvi_magazine_pop(&pool->magazines[number]);
-            return object != NULL ? object : take_slow(pool, number);
+            return take_class(pool, number);
         }
     }
     const size_t blocks = alignment >> KVI_BLOCK_SHIFT;
     return kvi_heap_take_large(&pool->heap, size, blocks == 0 ? 1 : (uint32_t)blocks, &zeroed);
 }
 
-static void give(kv_pool_t *pool, void *object)
+static inline void give(kv_pool_t *pool, void *object)
 {
     const size_t number = kvi_source.tags[kvi_block_number(object)].size_class;
     if (!kvi_magazine_push(&pool->magazines[number], object)) {
@@ -267,6 +288,9 @@ kv_pool_t *kvi_pool_create_direct(const kv_pool_options_t *options, bool direct)
     memset(pool, 0, sizeof *pool);
     kvi_windows_init(&pool->windows);
     pool->granule_shift = chosen->granule == 16 ? 4 : 3;
+    for (size_t i = 0; i <= POOL_SMALL_MAX / 8; i++) {
+        pool->small_classes[i] = (uint8_t)kvi_class_of(i * 8, pool->granule_shift);
+    }
     pool->direct = direct;
     pool->misuse = chosen->misuse;
     pool->misuse_context = chosen->misuse_context;
@@ -305,8 +329,7 @@ void kv_pool_destroy(kv_pool_t *pool)
 
 void *kv_pool_alloc(kv_pool_t *pool, size_t size)
 {
-    bool zeroed = false;
-    return protect(pool, take(pool, guarded(size), &zeroed), size);
+    return protect(pool, take(pool, guarded(size)), size);
 }
 
 void *kv_pool_alloc_aligned(kv_pool_t *pool, size_t size, size_t alignment)
@@ -324,7 +347,7 @@ void *kv_pool_calloc(kv_pool_t *pool, size_t nmemb, size_t size)
         return NULL;
     }
     bool zeroed = false;
-    void *const object = take(pool, guarded(bytes), &zeroed);
+    void *const object = take_any(pool, guarded(bytes), &zeroed);
     if (object != NULL && !zeroed) {
         memset(object, 0, bytes);
     }

@@ -8,8 +8,11 @@
 #include "memory/magazine.h"
 #include "memory/pool.h"
 
+enum { POOL_SMALL_MAX = 512 };
+
 struct kv_pool {
-    kvi_windows_t windows; /* first: kvi_pool_deref reads it */
+    kvi_windows_t windows;                         /* first: kvi_pool_deref reads it */
+    uint8_t small_classes[POOL_SMALL_MAX / 8 + 1]; /* [(size + 7) / 8] */
     unsigned granule_shift;
     bool direct; /* no magazines: a checker watches */
     kvi_magazine_t

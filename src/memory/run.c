@@ -191,8 +191,7 @@ static bool grow(uint32_t count, kv_huge_pages_t huge_pages)
         kvi_os_advise_huge(start, bytes, true);
     }
     kvi_source.committed = (uint32_t)end;
-    atomic_store_explicit(&kvi_source.committed_bytes, (size_t)end << KVI_BLOCK_SHIFT,
-                          memory_order_release);
+    atomic_store_explicit(&kvi_source.committed_blocks, end, memory_order_release);
     const uint32_t usable = first == 0 ? 1 : first; /* block 0 means "none" */
     kvi_run_give(usable, (uint32_t)end - usable, KVI_RUN_CLEAN);
     return true;

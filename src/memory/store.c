@@ -46,22 +46,33 @@ static void *take_class(size_t number)
     return object != NULL ? object : kvi_cache_take_slow(number);
 }
 
-static void *take(size_t size)
+static __attribute__((noinline)) void *take_any(size_t size)
 {
     const size_t number = kvi_class_of(size, KVI_STORE_GRANULE_SHIFT);
-    if (number < KVI_CLASSES) {
-        return take_class(number);
-    }
     bool zeroed = false;
-    return kvi_store_take_large(size, 1, &zeroed);
+    return number < KVI_CLASSES ? take_class(number) : kvi_store_take_large(size, 1, &zeroed);
 }
 
-static void give(void *object)
+static inline void *take(size_t size)
 {
-    if (!kvi_source_owns(object)) {
+    if (size <= KVI_CLASS_TABLE_UNITS << KVI_STORE_GRANULE_SHIFT) {
+        const size_t units = (size + (1 << KVI_STORE_GRANULE_SHIFT) - 1) >> KVI_STORE_GRANULE_SHIFT;
+        void *const object = kvi_magazine_pop(&kvi_cache_magazines[kvi_class_table[units]]);
+        if (object != NULL) {
+            return object;
+        }
+    }
+    return take_any(size);
+}
+
+/* Neither NULL nor what is not ours has a block. */
+static inline void give(void *object)
+{
+    size_t block = 0;
+    if (!kvi_block_find(object, &block)) {
         return;
     }
-    const size_t number = kvi_source.tags[kvi_block_number(object)].size_class;
+    const size_t number = kvi_source.tags[block].size_class;
     if (!kvi_magazine_push(&kvi_cache_magazines[number], object)) {
         kvi_cache_give_slow(number, object);
     }
@@ -184,10 +195,10 @@ void kv_store_free(void *pointer)
         kvi_os_free(pointer);
         return;
     }
-    if (pointer == NULL || !is_sound(pointer)) {
-        return;
-    }
-    if (kvi_hardened) {
+    if (kvi_hardened && pointer != NULL) {
+        if (!is_sound(pointer)) {
+            return;
+        }
         kvi_guard_write(pointer, capacity_of(pointer), KVI_GUARD_DEAD, 0);
     }
     give(pointer);
