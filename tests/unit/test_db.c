@@ -280,48 +280,6 @@ static void test_integers(void **state)
     close_db(&fixture);
 }
 
-static void test_long_doubles(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *old;
-        long double delta;
-        const char *sum;
-    } cases[] = {{"3.0", 1.0L, "4"},
-                 {"0", 0.1L, "0.1"},
-                 {"10.50", 0.1L, "10.6"},
-                 {"5.0e3", 200.0L, "5200"},
-                 {"1", -1.0L, "0"},
-                 {"-0.0", 0.0L, "0"},
-                 {"17179869184", 1.5L, "17179869185.5"},
-                 {"0x10", 0.0L, "16"},
-                 {"1e18", 1.0L, "1000000000000000001"}};
-    fixture_t fixture = open_db(NULL);
-    kv_slice_t sum;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        put(&fixture, "f", cases[i].old);
-        assert_int_equal(
-            kvi_keyspace_add_float(fixture.keyspace, slice("f"), cases[i].delta, NOW, &sum), KV_OK);
-        assert_int_equal(sum.size, strlen(cases[i].sum));
-        assert_memory_equal(sum.data, cases[i].sum, sum.size);
-        assert_value(&fixture, "f", cases[i].sum);
-    }
-    static const char *const no_numbers[] = {"", " 1", "1 ", "nan", "abc", "1e9999"};
-    for (size_t i = 0; i < sizeof(no_numbers) / sizeof(no_numbers[0]); i++) {
-        put(&fixture, "f", no_numbers[i]);
-        assert_int_equal(kvi_keyspace_add_float(fixture.keyspace, slice("f"), 1, NOW, &sum),
-                         KV_NOT_NUMBER);
-        assert_value(&fixture, "f", no_numbers[i]);
-    }
-    put(&fixture, "f", "1e4932");
-    assert_int_equal(kvi_keyspace_add_float(fixture.keyspace, slice("f"), 1e4932L, NOW, &sum),
-                     KV_OVERFLOW);
-    put(&fixture, "f", "inf");
-    assert_int_equal(kvi_keyspace_add_float(fixture.keyspace, slice("f"), 1, NOW, &sum),
-                     KV_OVERFLOW);
-    close_db(&fixture);
-}
-
 static void test_values_end_at_512_megabytes(void **state)
 {
     (void)state;
@@ -457,7 +415,6 @@ int main(void)
         cmocka_unit_test(test_what_keeps_a_deadline_and_what_drops_it),
         cmocka_unit_test(test_a_deadline_can_go_and_come_back),
         cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_long_doubles),
         cmocka_unit_test(test_values_end_at_512_megabytes),
         cmocka_unit_test(test_forms),
         cmocka_unit_test(test_idle_seconds_begin_again_when_touched),
