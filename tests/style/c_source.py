@@ -3,6 +3,7 @@
 
 It knows no preprocessor and no types. That is enough for text that clang-format has laid out.
 """
+import functools
 import re
 from dataclasses import dataclass
 
@@ -20,10 +21,12 @@ def blank(text):
     return re.sub(r"[^\n]", " ", text)
 
 
+@functools.lru_cache(maxsize=4)
 def without_comments(text):
     return LEXER.sub(lambda m: blank(m.group()) if m.group("comment") else m.group(), text)
 
 
+@functools.lru_cache(maxsize=4)
 def code_only(text):
     """Without comments; strings and characters keep their quotes and lose what is between."""
 
@@ -73,6 +76,15 @@ def closing_of(code, opening):
     return len(code)
 
 
+def word_before(code, position):
+    """Where the word begins that ends before position, blanks aside, and the word itself, or ""."""
+    end = len(code[max(0, position - 200) : position].rstrip()) + max(0, position - 200)
+    start = end
+    while start > 0 and (code[start - 1].isalnum() or code[start - 1] == "_"):
+        start -= 1
+    return start, code[start:end]
+
+
 @dataclass
 class Function:
     name: str
@@ -100,13 +112,12 @@ def count_parameters(inside):
 def opens_control(code, brace):
     """Whether the brace begins the block of an if, else, for, while, do or switch."""
     before = code[:brace].rstrip()
-    if re.search(r"\b(?:else|do)$", before):
+    if word_before(before, len(before))[1] in ("else", "do"):
         return True
     if not before.endswith(")"):
         return False
-    opening = opening_of(before, len(before) - 1)
-    word = re.search(r"(\w+)\s*$", before[: max(opening, 0)])
-    return word is not None and (word.group(1) in CONTROL or "foreach" in word.group(1).lower())
+    word = word_before(before, max(opening_of(before, len(before) - 1), 0))[1]
+    return word in CONTROL or "foreach" in word.lower()
 
 
 def nesting_of(body):
@@ -120,6 +131,7 @@ def nesting_of(body):
     return deepest
 
 
+@functools.lru_cache(maxsize=4)
 def functions(text):
     """Every function definition in the text, in order."""
     code = without_preprocessor(code_only(text))
@@ -135,13 +147,13 @@ def functions(text):
         if not before.endswith(")"):
             continue
         opening = opening_of(before, len(before) - 1)
-        name = re.search(r"(\w+)\s*$", before[: max(opening, 0)])
-        if name is None:
+        begin, name = word_before(before, max(opening, 0))
+        if not name:
             continue
-        start = line_of(code, name.start(1))
+        start = line_of(code, begin)
         found.append(
             Function(
-                name=name.group(1),
+                name=name,
                 line=start,
                 lines=line_of(code, min(end, len(code) - 1)) - start + 1,
                 parameters=count_parameters(before[opening + 1 : -1]),

@@ -10,14 +10,14 @@ from tap import Tap, read, tracked_files
 def main():
     tap = Tap()
     texts = {path: read(path) for path in tracked_files() if text_rules.is_text(path)}
+    # File by file: what one rule has read of it, the next need not read again.
+    findings = {rule.name: [] for rule in text_rules.RULES}
+    for path, text in texts.items():
+        for rule in text_rules.RULES:
+            if rule.applies(path):
+                findings[rule.name] += [f"{path}:{line}: {what}" for line, what in rule.check(path, text)]
     for rule in text_rules.RULES:
-        findings = [
-            f"{path}:{line}: {what}"
-            for path, text in texts.items()
-            if rule.applies(path)
-            for line, what in rule.check(path, text)
-        ]
-        tap.report(rule.name, findings)
+        tap.report(rule.name, findings[rule.name])
         tap.report(
             f"{rule.name}: bad samples are refused",
             [f"accepted: {p}: {t!r}" for p, t in rule.bad if not rule.check(p, t)],
