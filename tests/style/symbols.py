@@ -88,6 +88,7 @@ def main():
     library, archive = (os.path.join(BUILD, n) for n in ("libkvstore.so", "libkvstore.a"))
     names = exported(library)
     tap.report("libkvstore.so exports kv_* only", foreign(names))
+    tap.report("libkvstore.so has what the headers promise", sorted(declared() - names))
     definitions = global_definitions(archive)
     tap.report(
         "libkvstore.a defines kv_* and kvi_* only",
