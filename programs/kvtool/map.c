@@ -115,6 +115,8 @@ static void set_member(map_block_t *block, const char *name, const value_t *valu
 {
     if (strcmp(name, "address") == 0) {
         block->address = value->number;
+    } else if (strcmp(name, "owner_id") == 0) {
+        block->owner_id = value->number;
     } else if (strcmp(name, "bytes") == 0) {
         block->bytes = (size_t)value->number;
     } else if (strcmp(name, "object_bytes") == 0) {
@@ -188,6 +190,9 @@ static int compare_blocks(const void *left, const void *right)
     int order = strcmp(a->owner, b->owner);
     if (order == 0) {
         order = strcmp(a->kind, b->kind);
+    }
+    if (order == 0) {
+        order = (a->owner_id > b->owner_id) - (a->owner_id < b->owner_id);
     }
     return order != 0 ? order : (a->address > b->address) - (a->address < b->address);
 }

@@ -4,9 +4,10 @@
  * kv_memory_block_t,
  *
  *   [{"address": "0x7f0000010000", "bytes": 65536, "kind": "pool", "owner": "db0",
- *     "object_bytes": 64, "used_bytes": 61440}, ...]
+ *     "owner_id": "0x5581c0de", "object_bytes": 64, "used_bytes": 61440}, ...]
  *
- * An address may be a number too; unknown members are passed over, so that the server may say more.
+ * An address or identity may be a number too; unknown members are passed over, so that the server
+ * may say more.
  */
 #ifndef KVTOOL_MAP_H
 #define KVTOOL_MAP_H
@@ -19,6 +20,7 @@
 
 typedef struct map_block {
     uint64_t address;
+    uint64_t owner_id; /* tells owners of one name apart */
     size_t bytes;
     size_t object_bytes; /* 0: has no size class */
     size_t used_bytes;
@@ -27,7 +29,7 @@ typedef struct map_block {
 } map_block_t;
 
 typedef struct map {
-    map_block_t *blocks; /* sorted by owner, kind and address */
+    map_block_t *blocks; /* sorted by owner, kind, identity and address */
     size_t count;
     size_t error_at; /* where the text stopped making sense */
 } map_t;

@@ -157,11 +157,16 @@ static void print_classes(const map_block_t *blocks, size_t count)
 
 /* ---- owners ---- */
 
+static bool same_group(const map_block_t *a, const map_block_t *b)
+{
+    return a->owner_id == b->owner_id && strcmp(a->owner, b->owner) == 0 &&
+           strcmp(a->kind, b->kind) == 0;
+}
+
 static size_t group_end(const map_t *map, size_t begin)
 {
     size_t end = begin + 1;
-    while (end < map->count && strcmp(map->blocks[end].owner, map->blocks[begin].owner) == 0 &&
-           strcmp(map->blocks[end].kind, map->blocks[begin].kind) == 0) {
+    while (end < map->count && same_group(&map->blocks[end], &map->blocks[begin])) {
         end++;
     }
     return end;

@@ -2,6 +2,7 @@
 """kvtool memmap: the picture of a given map to the letter, a real server's map, and every way to fail in one line."""
 import json
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -48,10 +49,10 @@ def bulk(text):
     return b"$%d\r\n%s\r\n" % (len(data), data)
 
 
-def block(address, size, kind, owner, used, object_bytes=0):
+def block(address, size, kind, owner, used, object_bytes=0, owner_id=0x1000):
     return {
-        "address": hex(address), "bytes": size, "kind": kind, "owner": owner, "used_bytes": used,
-        "object_bytes": object_bytes,
+        "address": hex(address), "bytes": size, "kind": kind, "owner": owner, "owner_id": hex(owner_id),
+        "used_bytes": used, "object_bytes": object_bytes,
     }
 
 
@@ -93,6 +94,11 @@ log, arena: 8 KB in 2 blocks, 50.0 % used
 all: 392 KB in 7 blocks, 58.2 % used
 a cell is 64 KB: . empty, - to a quarter, + to a half, * to three quarters, # above
 """
+
+
+def test_owners_of_one_name():
+    blocks = [block(number << 16, 65536, "pool", "twin", 65536, 0, 0x2000 + number % 2) for number in range(4)]
+    assert show(blocks).stdout.count("twin, pool: 128 KB in 2 blocks, 100.0 % used\n  ##\n") == 2
 
 
 def test_lines_and_cells():
@@ -171,3 +177,28 @@ def test_wrong_command_lines(arguments):
 def test_help_and_version():
     assert "memmap" in run("--help").stdout
     assert run("--version").stdout.startswith("kvtool ")
+
+
+def test_map_of_a_server(tmp_path):
+    program = os.environ.get("KVSERVER")
+    if not program:
+        pytest.skip("kvserver is not built")
+    server = subprocess.Popen([program, "--port", "0"], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+    try:
+        port = re.search(r"127\.0\.0\.1:(\d+)", server.stdout.readline()).group(1)
+        with socket.create_connection(("127.0.0.1", int(port)), timeout=20) as client:
+            for number in range(3000):
+                client.sendall(b"*3\r\n$3\r\nSET\r\n$6\r\n%06d\r\n$100\r\n%s\r\n" % (number, b"v" * 100))
+            replies = b""
+            while len(replies) < 3000 * len(b"+OK\r\n"):
+                replies += client.recv(65536)
+        picture = run("memmap", "--port", port)
+        blocks = json.loads(run("memmap", "--port", port, "--json").stdout)
+    finally:
+        server.terminate()
+        server.wait(20)
+    assert picture.returncode == 0, picture.stderr
+    assert "class" in picture.stdout and "all: " in picture.stdout
+    pools = [found for found in blocks if found["kind"] == "pool"]
+    assert sum(found["used_bytes"] for found in pools) >= 3000 * 106
+    assert all(found["used_bytes"] <= found["bytes"] for found in blocks)
