@@ -300,6 +300,7 @@ size_t kvi_expiry_relocate(kvi_expiry_t *expiry, size_t steps,
     }
     if (looked < steps) {
         expiry->relocate_at = 0;
+        (void)kv_pool_trim(expiry->pool);
     }
     return looked;
 }

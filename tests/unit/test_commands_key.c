@@ -190,6 +190,24 @@ static void test_late_keys_are_gone(void **state)
     }
 }
 
+static void test_walks_remove_the_late_keys_they_meet(void **state)
+{
+    (void)state;
+    static const char *const walks[][2] = {{"KEYS *", "*0\r\n"},
+                                           {"SCAN 0 COUNT 100", "*2\r\n$1\r\n0\r\n*0\r\n"}};
+    for (size_t i = 0; i < 2; i++) {
+        commands_t commands;
+        commands_open(&commands);
+        commands_expect(&commands, "SET a v PX 5", OK);
+        commands_expect(&commands, "SET b v PX 6", OK);
+        commands.now_ms += 7;
+        commands_expect(&commands, "DBSIZE", ":2\r\n");
+        commands_expect(&commands, walks[i][0], walks[i][1]);
+        commands_expect(&commands, "DBSIZE", ZERO);
+        commands_close(&commands);
+    }
+}
+
 /* ---- walks ---- */
 
 static void fill(commands_t *commands, size_t count)
@@ -295,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_expire),
         cmocka_unit_test(test_expire_conditions),
         cmocka_unit_test(test_late_keys_are_gone),
+        cmocka_unit_test(test_walks_remove_the_late_keys_they_meet),
         cmocka_unit_test(test_scan_meets_every_key_once),
         cmocka_unit_test(test_keys_matches_patterns),
         cmocka_unit_test(test_scan_refuses),
