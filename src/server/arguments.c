@@ -3,16 +3,8 @@
 #include "server/arguments.h"
 
 #include <stdio.h>
-#include <string.h>
-#include <strings.h>
 
 #include "base/decimal.h"
-
-bool kvi_argument_is(kv_slice_t argument, const char *word)
-{
-    const size_t length = strlen(word);
-    return argument.size == length && strncasecmp(argument.data, word, length) == 0;
-}
 
 bool kvi_argument_integer(kvi_request_t *request, size_t number, int64_t *value)
 {

@@ -10,17 +10,16 @@
 
 static kvi_time_kind_t time_kind_of(kv_slice_t word)
 {
-    static const struct {
-        const char *word;
-        kvi_time_kind_t kind;
-    } kinds[] = {
-        {"ex", KVI_TIME_EX}, {"px", KVI_TIME_PX}, {"exat", KVI_TIME_EXAT}, {"pxat", KVI_TIME_PXAT}};
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (kvi_argument_is(word, kinds[i].word)) {
-            return kinds[i].kind;
-        }
+    if (kvi_argument_is(word, "ex")) {
+        return KVI_TIME_EX;
     }
-    return KVI_TIME_NONE;
+    if (kvi_argument_is(word, "px")) {
+        return KVI_TIME_PX;
+    }
+    if (kvi_argument_is(word, "exat")) {
+        return KVI_TIME_EXAT;
+    }
+    return kvi_argument_is(word, "pxat") ? KVI_TIME_PXAT : KVI_TIME_NONE;
 }
 
 /* Takes the option at *at if it gives a time; moves *at to the time. */
@@ -58,7 +57,7 @@ bool kvi_parse_set_options(kvi_request_t *request, kvi_value_options_t *options)
 {
     *options = (kvi_value_options_t){.kind = KVI_TIME_NONE};
     for (size_t at = 3; at < request->argc; at++) {
-        if (!take_set_word(request->argv[at], options) && !take_time(request, &at, options)) {
+        if (!take_time(request, &at, options) && !take_set_word(request->argv[at], options)) {
             kvi_reply_syntax_error(request->reply);
             return false;
         }
@@ -88,13 +87,10 @@ static bool refuse_time(kvi_request_t *request)
     return false;
 }
 
-bool kvi_parse_any_deadline(kvi_request_t *request, size_t number, kvi_time_kind_t kind,
-                            int64_t *deadline_ms)
+/* The deadline that a time of this kind means; false after an overflow was answered. */
+static bool deadline_of(kvi_request_t *request, int64_t time, kvi_time_kind_t kind,
+                        int64_t *deadline_ms)
 {
-    int64_t time;
-    if (!kvi_argument_integer(request, number, &time)) {
-        return false;
-    }
     if (kind == KVI_TIME_EX || kind == KVI_TIME_EXAT) {
         if (time > INT64_MAX / 1000 || time < INT64_MIN / 1000) {
             return refuse_time(request);
@@ -118,8 +114,15 @@ bool kvi_parse_deadline(kvi_request_t *request, size_t number, kvi_time_kind_t k
     if (!kvi_argument_integer(request, number, &time)) {
         return false;
     }
-    return time > 0 ? kvi_parse_any_deadline(request, number, kind, deadline_ms)
-                    : refuse_time(request);
+    return time > 0 ? deadline_of(request, time, kind, deadline_ms) : refuse_time(request);
+}
+
+bool kvi_parse_any_deadline(kvi_request_t *request, size_t number, kvi_time_kind_t kind,
+                            int64_t *deadline_ms)
+{
+    int64_t time;
+    return kvi_argument_integer(request, number, &time) &&
+           deadline_of(request, time, kind, deadline_ms);
 }
 
 /* ---- conditions of EXPIRE ---- */

@@ -29,7 +29,8 @@ static inline bool kvi_lookup(kvi_request_t *request, size_t number, kvi_entry_t
  * is the first of one. */
 static inline void kvi_lookup_ahead(kvi_request_t *request, size_t number, size_t step)
 {
-    if ((number - 1) / step % KVI_LOOKUP_GROUP != 0) {
+    /* One key alone gains nothing: its look-up is next. */
+    if (request->argc <= 1 + step || (number - 1) / step % KVI_LOOKUP_GROUP != 0) {
         return;
     }
     kv_slice_t keys[KVI_LOOKUP_GROUP];

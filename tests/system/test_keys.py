@@ -16,13 +16,13 @@ def test_scan_meets_what_stays_whatever_comes_and_goes(client):
     seen = set()
     cursor, turn = 0, 0
     while True:
-        cursor, keys = client.scan(cursor, count=50)
+        cursor, keys = client.scan(cursor, count=100)
         seen.update(keys)
         if cursor == 0:
             break
         # The first 1,000 stay; others are deleted, and so many come that the table grows.
         client.delete(*[f"key:{1000 + turn * 40 + i}" for i in range(40)])
-        fill(client, 300, start=100000 + turn * 300)
+        fill(client, 100, start=100000 + turn * 100)
         turn += 1
     assert {b"key:%d" % i for i in range(1000)} <= seen
 
