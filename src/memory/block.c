@@ -23,7 +23,8 @@
 #define RESERVE_BYTES_MIN ((size_t)64 << 20)
 #define IDLE_BYTES_DEFAULT ((size_t)16 << 20)
 
-kvi_source_t kvi_source = {.idle_limit = (uint32_t)(IDLE_BYTES_DEFAULT >> KVI_BLOCK_SHIFT)};
+kvi_source_t kvi_source = {.idle_limit = (uint32_t)(IDLE_BYTES_DEFAULT >> KVI_BLOCK_SHIFT),
+                           .huge_from = UINT32_MAX};
 
 void kvi_source_lock(void)
 {

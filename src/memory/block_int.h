@@ -99,6 +99,7 @@ typedef struct kvi_source {
     uint32_t idle_limit; /* blocks */
     _Atomic bool hooked; /* the fork hooks are registered */
     bool huge;           /* regions are advised huge from now on */
+    uint32_t huge_from;  /* from this block on regions may have huge pages */
     size_t refuse_after; /* test hook: acquisitions until the system "refuses"; 0: never */
 } kvi_source_t;
 
@@ -149,8 +150,8 @@ uint32_t kvi_run_take(uint32_t count, kv_huge_pages_t huge_pages, bool *zeroed);
 bool kvi_run_take_at(uint32_t first, uint32_t count);
 /* Makes count used blocks idle, or clean, and joins them with free neighbours of that state. */
 void kvi_run_give(uint32_t first, uint32_t count, kvi_run_state_t state);
-/* Takes up to count blocks off the longest idle run, to be given back to the system: state BUSY. 0:
- * none is idle. */
+/* Takes about count blocks off one of the longest idle runs, to be given back to the system: state
+ * BUSY. 0: none is idle, or none of those holds a whole huge page where the system has these. */
 uint32_t kvi_run_take_idle(uint32_t count, uint32_t *taken);
 /* Verifies that the runs partition the committed blocks and that bins and counts agree. Takes the
  * mutex. */

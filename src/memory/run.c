@@ -189,6 +189,9 @@ static bool grow(uint32_t count, kv_huge_pages_t huge_pages)
     }
     if (wants_huge(huge_pages)) {
         kvi_os_advise_huge(start, bytes, true);
+        if (kvi_source.huge_from == UINT32_MAX) {
+            kvi_source.huge_from = first;
+        }
     }
     kvi_source.committed = (uint32_t)end;
     atomic_store_explicit(&kvi_source.committed_blocks, end, memory_order_release);
@@ -263,37 +266,56 @@ void kvi_run_give(uint32_t first, uint32_t count, kvi_run_state_t state)
     insert(first, count, state);
 }
 
-/* The bin of the longest idle runs; KVI_RUN_BINS if nothing is idle. */
-static unsigned last_idle_bin(void)
+/* The last bin below this one that has idle runs; KVI_RUN_BINS if there is none. */
+static unsigned idle_bin_below(unsigned bin)
 {
-    for (unsigned word = KVI_RUN_BINS / 64; word-- > 0;) {
-        const uint64_t bits = kvi_source.filled[SET_IDLE][word];
-        if (bits != 0) {
-            return word * 64 + 63 - (unsigned)__builtin_clzll(bits);
+    while (bin-- > 0) {
+        if ((kvi_source.filled[SET_IDLE][bin / 64] >> (bin % 64) & 1) != 0) {
+            return bin;
         }
     }
     return KVI_RUN_BINS;
 }
 
-uint32_t kvi_run_take_idle(uint32_t count, uint32_t *taken)
+/* Which about count blocks of an idle run a purge takes: its end. Where the system was asked for
+ * huge pages, only whole ones: giving a part of one back frees nothing, and the rest of it would be
+ * of small pages for good. False if there is none. */
+static bool choose_part(uint32_t run, uint32_t count, uint32_t *begin, uint32_t *end)
 {
     const uint32_t huge = KVI_HUGE_PAGE_BYTES >> KVI_BLOCK_SHIFT;
-    const unsigned bin = last_idle_bin();
-    if (bin == KVI_RUN_BINS) {
-        return 0;
+    *end = run + kvi_source.blocks[run].run_blocks;
+    if (*end <= kvi_source.huge_from) {
+        *begin = *end - run > count ? *end - count : run;
+        return true;
     }
-    const uint32_t run = kvi_source.bins[SET_IDLE][bin];
-    const uint32_t end = run + kvi_source.blocks[run].run_blocks;
-    uint32_t begin = end - run > count ? end - count : run;
-    /* A part of a huge page frees nothing: where the run reaches back far enough, begin with a
-     * whole one. */
-    if (begin / huge * huge >= run && end - begin >= huge / 2) {
-        begin = begin / huge * huge;
+    const uint32_t first = (run + huge - 1) / huge * huge;
+    *end = *end / huge * huge;
+    if (*end <= first) {
+        return false;
     }
-    carve(run, begin, end - begin);
-    set_state(begin, end - begin, KVI_RUN_BUSY);
-    *taken = end - begin;
-    return begin;
+    *begin = *end - first > count ? (*end - count) / huge * huge : first;
+    return true;
+}
+
+uint32_t kvi_run_take_idle(uint32_t count, uint32_t *taken)
+{
+    enum { TRIES_MAX = 32 }; /* runs without a whole huge page may be many */
+    unsigned tries = 0;
+    for (unsigned bin = idle_bin_below(KVI_RUN_BINS); bin < KVI_RUN_BINS;
+         bin = idle_bin_below(bin)) {
+        uint32_t run = kvi_source.bins[SET_IDLE][bin];
+        for (; run != 0 && tries < TRIES_MAX; run = kvi_source.blocks[run].next, tries++) {
+            uint32_t begin;
+            uint32_t end;
+            if (choose_part(run, count, &begin, &end)) {
+                carve(run, begin, end - begin);
+                set_state(begin, end - begin, KVI_RUN_BUSY);
+                *taken = end - begin;
+                return begin;
+            }
+        }
+    }
+    return 0;
 }
 
 /* Whether the free run at first stands in the bin where it belongs. */
