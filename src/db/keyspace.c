@@ -7,7 +7,8 @@
 
 #define EXPIRE_GROUP ((size_t)16) /* late entries removed together, their misses overlapped */
 #define INDEX_SHARE_MAX ((size_t)64)
-#define RANDOM_EXPIRE ((size_t)64) /* late entries removed when a random entry is one of them */
+#define RANDOM_TRIES ((size_t)16)  /* late samples in a row until late entries are removed */
+#define RANDOM_EXPIRE ((size_t)64) /* how many then */
 
 /* ---- life ---- */
 
@@ -113,14 +114,18 @@ kv_status_t kvi_keyspace_random(kvi_keyspace_t *keyspace, uint64_t number, int64
     if (keyspace->engine == NULL) {
         return KV_NOT_FOUND;
     }
-    for (;;) {
+    for (size_t tries = 1;; tries++) {
         kv_slice_t record;
         const kv_status_t status = keyspace->ops->sample(keyspace->engine, number, key, &record);
         if (status != KV_OK || !kvi_record_is_late(record.data, now_ms)) {
             return status;
         }
-        /* The sample is itself due, so at least one entry goes and the loop comes to an end. */
-        (void)kvi_keyspace_expire(keyspace, now_ms, RANDOM_EXPIRE);
+        /* The next number of a linear congruential generator (Knuth's MMIX). */
+        number = number * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        if (tries % RANDOM_TRIES == 0) {
+            /* The sample is itself due, so at least one entry goes and the loop comes to an end. */
+            (void)kvi_keyspace_expire(keyspace, now_ms, RANDOM_EXPIRE);
+        }
     }
 }
 
