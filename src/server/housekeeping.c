@@ -29,7 +29,7 @@ static bool expire_keys(kvi_loop_t *loop, int64_t now_ms)
     for (size_t i = 0; i < kvi_db_keyspaces(server->db) && server->active_expire; i++) {
         kvi_keyspace_t *const keyspace = kvi_db_keyspace(server->db, i);
         int64_t deadline = kvi_keyspace_next_deadline(keyspace);
-        while (deadline != KVI_NO_DEADLINE && deadline <= now_ms) {
+        while (deadline != KVI_NO_DEADLINE && deadline < now_ms) {
             server->stats.expired += kvi_keyspace_expire(keyspace, now_ms, EXPIRE_STEPS);
             if (kvi_os_monotonic_ns() >= end) {
                 return true;
