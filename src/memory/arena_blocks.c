@@ -409,20 +409,46 @@ static void keep_chosen(kv_arena_t *arena, size_t keep_bytes)
     state->epoch = 1; /* no kept block has it */
 }
 
-/* Nothing is kept: the blocks in shared runs need not be visited, their cells go with the chunks.
- */
+/* Every caller's block. */
+static void release_to_caller(kv_arena_t *arena)
+{
+    for (struct arena_block *shown = arena->blocks; shown != NULL; shown = shown->next) {
+        release_alone(arena, block_of(shown));
+    }
+}
+
+/* Every run of the process's source at once: so that the source can join them before any of it goes
+ * back to the system. Blocks in shared runs need not be visited. */
+static void release_to_process(kv_arena_t *arena)
+{
+    struct kv_arena_private *const state = arena->private_state;
+    kvi_block_release_t release;
+    kvi_block_release_begin(&release, state->budget);
+    for (const struct run *run = state->runs; run != NULL; run = run->older) {
+        kvi_arena_show(arena, run->start, run->bytes);
+        kvi_block_release_add(&release, run->start, run->bytes);
+    }
+    const struct arena_block *shown = state->alone_blocks > 0 ? arena->blocks : NULL;
+    for (; shown != NULL; shown = shown->next) {
+        const size_t bytes = (size_t)((const struct block *)shown)->run_pages * KVI_PAGE_BYTES;
+        if (bytes > 0) {
+            kvi_arena_show(arena, shown->data, bytes);
+            kvi_block_release_add(&release, shown->data, bytes);
+        }
+    }
+    kvi_block_release_end(&release);
+    state->run_bytes = 0;
+    state->alone_blocks = 0;
+}
+
+/* Nothing is kept: all cells go with their chunks. */
 static void drop_all(kv_arena_t *arena)
 {
     struct kv_arena_private *const state = arena->private_state;
-    if (has_caller_source(arena) || state->alone_blocks > 0) {
-        for (struct arena_block *shown = arena->blocks; shown != NULL; shown = shown->next) {
-            if (!is_shared(arena, block_of(shown))) {
-                release_alone(arena, block_of(shown));
-            }
-        }
-    }
-    for (const struct run *run = state->runs; run != NULL; run = run->older) {
-        release_run(arena, run->start, run->bytes);
+    if (has_caller_source(arena)) {
+        release_to_caller(arena);
+    } else if (state->run_bytes > 0) {
+        release_to_process(arena);
     }
     arena->blocks = NULL;
     arena->total_blocks = 0;

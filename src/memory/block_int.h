@@ -150,8 +150,8 @@ uint32_t kvi_run_take(uint32_t count, kv_huge_pages_t huge_pages, bool *zeroed);
 bool kvi_run_take_at(uint32_t first, uint32_t count);
 /* Makes count used blocks idle, or clean, and joins them with free neighbours of that state. */
 void kvi_run_give(uint32_t first, uint32_t count, kvi_run_state_t state);
-/* Takes about count blocks off one of the longest idle runs, to be given back to the system: state
- * BUSY. 0: none is idle, or none of those holds a whole huge page where the system has these. */
+/* Takes about count blocks off an idle run, to be given back to the system: state BUSY. Whole huge
+ * pages first, then the longest run's end. 0: none is idle. */
 uint32_t kvi_run_take_idle(uint32_t count, uint32_t *taken);
 /* Verifies that the runs partition the committed blocks and that bins and counts agree. Takes the
  * mutex. */

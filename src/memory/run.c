@@ -277,45 +277,57 @@ static unsigned idle_bin_below(unsigned bin)
     return KVI_RUN_BINS;
 }
 
-/* Which about count blocks of an idle run a purge takes: its end. Where the system was asked for
- * huge pages, only whole ones: giving a part of one back frees nothing, and the rest of it would be
- * of small pages for good. False if there is none. */
-static bool choose_part(uint32_t run, uint32_t count, uint32_t *begin, uint32_t *end)
+/* The last whole huge pages of an idle run, about count blocks. False if there is none, or if the
+ * system was not asked for huge pages there. */
+static bool choose_huge(uint32_t run, uint32_t count, uint32_t *begin, uint32_t *end)
 {
     const uint32_t huge = KVI_HUGE_PAGE_BYTES >> KVI_BLOCK_SHIFT;
-    *end = run + kvi_source.blocks[run].run_blocks;
-    if (*end <= kvi_source.huge_from) {
-        *begin = *end - run > count ? *end - count : run;
-        return true;
-    }
+    const uint32_t run_end = run + kvi_source.blocks[run].run_blocks;
     const uint32_t first = (run + huge - 1) / huge * huge;
-    *end = *end / huge * huge;
-    if (*end <= first) {
+    *end = run_end / huge * huge;
+    if (run_end <= kvi_source.huge_from || *end <= first) {
         return false;
     }
     *begin = *end - first > count ? (*end - count) / huge * huge : first;
     return true;
 }
 
-uint32_t kvi_run_take_idle(uint32_t count, uint32_t *taken)
+/* Giving a part of a huge page back frees nothing, and its place has small pages from then on: so
+ * whole ones go first. The longest runs are looked at, since all may be many. */
+static bool choose_whole(uint32_t count, uint32_t *run, uint32_t *begin, uint32_t *end)
 {
-    enum { TRIES_MAX = 32 }; /* runs without a whole huge page may be many */
+    enum { TRIES_MAX = 32 };
     unsigned tries = 0;
     for (unsigned bin = idle_bin_below(KVI_RUN_BINS); bin < KVI_RUN_BINS;
          bin = idle_bin_below(bin)) {
-        uint32_t run = kvi_source.bins[SET_IDLE][bin];
-        for (; run != 0 && tries < TRIES_MAX; run = kvi_source.blocks[run].next, tries++) {
-            uint32_t begin;
-            uint32_t end;
-            if (choose_part(run, count, &begin, &end)) {
-                carve(run, begin, end - begin);
-                set_state(begin, end - begin, KVI_RUN_BUSY);
-                *taken = end - begin;
-                return begin;
+        *run = kvi_source.bins[SET_IDLE][bin];
+        for (; *run != 0 && tries < TRIES_MAX; *run = kvi_source.blocks[*run].next, tries++) {
+            if (choose_huge(*run, count, begin, end)) {
+                return true;
             }
         }
     }
-    return 0;
+    return false;
+}
+
+uint32_t kvi_run_take_idle(uint32_t count, uint32_t *taken)
+{
+    uint32_t run;
+    uint32_t begin;
+    uint32_t end;
+    if (!choose_whole(count, &run, &begin, &end)) {
+        const unsigned bin = idle_bin_below(KVI_RUN_BINS);
+        if (bin == KVI_RUN_BINS) {
+            return 0;
+        }
+        run = kvi_source.bins[SET_IDLE][bin];
+        end = run + kvi_source.blocks[run].run_blocks;
+        begin = end - run > count ? end - count : run;
+    }
+    carve(run, begin, end - begin);
+    set_state(begin, end - begin, KVI_RUN_BUSY);
+    *taken = end - begin;
+    return begin;
 }
 
 /* Whether the free run at first stands in the bin where it belongs. */
