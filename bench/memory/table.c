@@ -385,6 +385,13 @@ static void read_field(const char *path, const char *key, char *value, size_t si
     fclose(file);
 }
 
+/* The load average of the last minute. */
+static double busy_processors(void)
+{
+    double load = 0.0;
+    return getloadavg(&load, 1) == 1 ? load : 0.0;
+}
+
 static const char *build_warning(void)
 {
     return BENCH_SANITIZED    ? "built with a sanitizer: these figures say nothing about speed"
@@ -425,8 +432,13 @@ void print_header(table_format_t format, size_t runs, size_t shrink)
     if (tunables != NULL) {
         printf("%speers%sGLIBC_TUNABLES=%s%s", before, between, tunables, after);
     }
+    const double load = busy_processors();
+    printf("%sload%s%.1f processors busy before%s", before, between, load, after);
     if (build_warning()[0] != '\0') {
         printf("%sWARNING%s%s%s", before, between, build_warning(), after);
+    } else if (load > 0.5) {
+        printf("%sWARNING%sthe machine is busy: only ratios mean something%s", before, between,
+               after);
     }
     if (format != TABLE_JSON) {
         printf("\n");

@@ -175,6 +175,7 @@ def complete_options(options):
     for program in needed:
         if not os.access(program, os.X_OK):
             sys.exit(f"bench_server: no {program}: build it with `make`, or name the folder with --build")
+    options.load_before = os.getloadavg()[0]
     processors = sorted(os.sched_getaffinity(0))
     options.pinned = len(processors) > 1
     options.server_processor = processors[0] if options.pinned else None

@@ -43,6 +43,8 @@ def warning(options, known):
         return "built with a sanitizer"
     if not options.pinned:
         return "only one processor: server and load disturb each other"
+    if options.load_before > 0.5:
+        return "the machine is busy: only ratios mean something"
     return ""
 
 
@@ -61,6 +63,7 @@ def facts(options):
         "commit": first_line(["git", "-C", source, "describe", "--always", "--dirty"]) or "unknown",
         "runs": f"{options.runs} of each, servers interleaved, {options.seconds:g} s each, 50 connections",
     }
+    found["load"] = f"{options.load_before:.1f} processors busy before"
     if warning(options, known):
         found["WARNING"] = warning(options, known)
     return found
