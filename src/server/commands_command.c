@@ -204,7 +204,7 @@ void kvi_cmd_command_info(kvi_request_t *request)
     for (size_t i = 2; i < request->argc; i++) {
         const kvi_command_t *const command = find_full(request->server, request->argv[i]);
         if (command == NULL) {
-            kvi_reply_null_array(request->reply);
+            kvi_reply_null(request->reply);
         } else {
             reply_info(request->reply, command);
         }

@@ -77,14 +77,19 @@ static bool may_set(kvi_request_t *request, size_t at)
     char buffer[KVI_CONFIG_TEXT_BYTES];
     const char *const present = kvi_config_get(&request->server->config, row, buffer);
     const bool changes = !kvi_argument_is(request->argv[at + 1], present);
-    if ((row->flags & (KVI_CONFIG_STARTUP | KVI_CONFIG_CONSTANT)) != 0 && changes) {
-        answer_failure(request, row,
-                       (row->flags & KVI_CONFIG_STARTUP) != 0
-                           ? "can't set immutable config"
-                           : "this version of kvserver knows no other value");
+    if ((row->flags & KVI_CONFIG_STARTUP) != 0 && changes) {
+        answer_failure(request, row, "can't set immutable config");
         return false;
     }
     return true;
+}
+
+static bool is_unchanged(const kvi_request_t *request, const kvi_config_t *config,
+                         const kvi_config_row_t *row)
+{
+    char buffers[2][KVI_CONFIG_TEXT_BYTES];
+    return strcmp(kvi_config_get(config, row, buffers[0]),
+                  kvi_config_get(&request->server->config, row, buffers[1])) == 0;
 }
 
 static bool set_all(kvi_request_t *request, kvi_config_t *config)
@@ -97,6 +102,10 @@ static bool set_all(kvi_request_t *request, kvi_config_t *config)
             answer_failure(request, row, status == KV_NO_MEMORY ? "out of memory" : reason);
             return false;
         }
+        if ((row->flags & KVI_CONFIG_CONSTANT) != 0 && !is_unchanged(request, config, row)) {
+            answer_failure(request, row, "this version of kvserver knows no other value");
+            return false;
+        }
     }
     return true;
 }
@@ -105,7 +114,7 @@ void kvi_cmd_config_set(kvi_request_t *request)
 {
     kvi_server_t *const server = request->server;
     if (request->argc % 2 != 0) {
-        kvi_reply_error(request->reply, "ERR wrong number of arguments for 'config|set' command");
+        kvi_reply_syntax_error(request->reply);
         return;
     }
     for (size_t i = 2; i < request->argc; i += 2) {
