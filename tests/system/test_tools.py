@@ -2,6 +2,7 @@
 """What the make commands call: installing packages, counting verdicts. The system's tools are played by small scripts."""
 import json
 import os
+import socket
 import subprocess
 
 import pytest
@@ -73,6 +74,28 @@ def test_setup_refuses_an_unknown_step(stage):
     done, calls = stage("everything")
     assert (done.returncode, calls) == (1, "")
     assert "usage" in done.stderr
+
+
+def test_run_takes_the_next_free_port():
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        taken = holder.getsockname()[1]
+        environment = dict(os.environ, PORT=str(taken), BUILD=os.environ["KV_BUILD"])
+        command = [os.path.join(SOURCE, "tools", "run")]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+            said = ""
+            while " ready on " not in said.split("\n")[-1]:
+                line = server.stdout.readline()
+                assert line, said
+                said = f"{said}\n{line.rstrip()}"
+            port = int(said.rsplit("ready on 127.0.0.1:", 1)[1].split(",")[0])
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(b"PING\r\n")
+                assert client.recv(100) == b"+PONG\r\n"
+            server.terminate()
+            assert server.wait(timeout=20) == 0
+    assert port > taken
+    assert f"Port {taken} is taken: using {port}." in said
+    assert f"redis-cli -p {port} set greeting hello" in said
 
 
 def count(tmp_path, tests, suites=""):
