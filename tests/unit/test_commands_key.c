@@ -256,11 +256,15 @@ static void test_scan_meets_every_key_once(void **state)
     do {
         char line[64];
         (void)snprintf(line, sizeof(line), "SCAN %zu COUNT 7 TYPE string MATCH key:*", cursor);
-        const char *at = commands_say(&commands, line).data;
+        const kv_slice_t reply = commands_say(&commands, line);
+        const char *at = reply.data;
         assert_int_equal(read_head(&at, '*'), 2);
         (void)read_head(&at, '$');
         cursor = strtoul(at, NULL, 10);
-        read_keys(strchr(at, '\n') + 1, seen, COUNT);
+        /* The reply is bytes, not a string. */
+        const char *const end = memchr(at, '\n', (size_t)(reply.data + reply.size - at));
+        assert_non_null(end);
+        read_keys(end + 1, seen, COUNT);
     } while (cursor != 0);
     for (size_t i = 0; i < COUNT; i++) {
         assert_int_equal(seen[i], 1);
