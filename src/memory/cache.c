@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum {
+    LOCKS = 32, /* checkers of threads follow no more than 64 held at once, as fork needs them */
     ROUNDS_MAX = 128,
     ROUNDS_BYTES_MAX = 32768, /* what may rest in one magazine */
     DEPOT_MIN = 2,            /* magazines */
@@ -21,12 +22,16 @@ typedef struct rounds {
 } rounds_t;
 
 typedef struct depot {
-    _Alignas(64)
-        kvi_os_mutex_t mutex; /* guards this, the class in the heap, and the links of all caches */
     rounds_t *full;
     rounds_t *empty;
     uint32_t full_count;
 } depot_t;
+
+/* Guards the depots, the classes in the heap and the links in all caches of every LOCKS-th class.
+ */
+typedef struct class_lock {
+    _Alignas(64) kvi_os_mutex_t mutex;
+} class_lock_t;
 
 typedef struct cache {
     kvi_magazine_t magazines[KVI_TAGS]; /* first: kvi_cache_magazines points here */
@@ -43,6 +48,7 @@ typedef struct store {
     cache_t *caches;
     _Atomic size_t threads;
     kvi_os_mutex_t large_mutex;
+    class_lock_t locks[LOCKS];
     depot_t depots[KVI_CLASSES];
 } store_t;
 
@@ -73,12 +79,12 @@ static uint32_t capacity_of(size_t number)
 
 static void lock_class(size_t number)
 {
-    kvi_os_lock(&store.depots[number].mutex);
+    kvi_os_lock(&store.locks[number % LOCKS].mutex);
 }
 
 static void unlock_class(size_t number)
 {
-    kvi_os_unlock(&store.depots[number].mutex);
+    kvi_os_unlock(&store.locks[number % LOCKS].mutex);
 }
 
 /* ---- arrays of magazines; the class's mutex is held ---- */
@@ -514,7 +520,7 @@ kv_status_t kvi_store_check(void)
 void kvi_cache_before_fork(void)
 {
     kvi_os_lock(&store.mutex);
-    for (size_t i = 0; i < KVI_CLASSES; i++) {
+    for (size_t i = 0; i < LOCKS; i++) {
         lock_class(i);
     }
     kvi_os_lock(&store.large_mutex);
@@ -523,7 +529,7 @@ void kvi_cache_before_fork(void)
 void kvi_cache_after_fork(void)
 {
     kvi_os_unlock(&store.large_mutex);
-    for (size_t i = KVI_CLASSES; i-- > 0;) {
+    for (size_t i = LOCKS; i-- > 0;) {
         unlock_class(i);
     }
     kvi_os_unlock(&store.mutex);

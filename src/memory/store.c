@@ -92,8 +92,10 @@ static bool resize(void *object, size_t size, size_t capacity)
     }
     const size_t number = kvi_source.tags[kvi_block_number(object)].size_class;
     const size_t wanted = kvi_class_of(size, KVI_STORE_GRANULE_SHIFT);
-    return number == wanted || (number == KVI_TAG_LARGE && wanted >= KVI_CLASSES &&
-                                kvi_store_resize_large(object, size));
+    if (number < KVI_CLASSES) {
+        return number == wanted;
+    }
+    return wanted >= KVI_CLASSES && kvi_store_resize_large(object, size);
 }
 
 /* A large object that grows by steps is given an eighth more than it asked for, so that copying
