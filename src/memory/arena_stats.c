@@ -164,6 +164,25 @@ static bool runs_are_sound(const kv_arena_t *arena)
     return true;
 }
 
+/* What the runs of both kinds hold is what was counted. */
+static bool run_bytes_are_sound(const kv_arena_t *arena)
+{
+    const struct kv_arena_private *const state = arena->private_state;
+    size_t bytes = 0;
+    size_t alone = 0;
+    for (const struct run *run = state->runs; run != NULL; run = run->older) {
+        bytes += run->bytes;
+    }
+    const struct arena_block *shown = arena->blocks;
+    for (; shown != NULL; shown = shown->next) {
+        const size_t pages = ((const struct block *)shown)->run_pages;
+        alone += pages > 0 ? 1 : 0;
+        bytes += pages * KVI_PAGE_BYTES;
+        bytes += state->source.acquire != NULL ? round_up(shown->size, 16) : 0;
+    }
+    return bytes == state->run_bytes && alone == state->alone_blocks;
+}
+
 /* Invariant 4: from the newest block to the current one come own blocks, then spare ones, mixed
  * with nothing else; older ones are never spare. */
 static bool spares_are_sound(const kv_arena_t *arena)
@@ -220,7 +239,7 @@ kv_status_t kv_arena_check(const kv_arena_t *arena)
         return KV_INVALID;
     }
     if (!list_is_sound(arena) || !position_is_sound(arena) || !runs_are_sound(arena) ||
-        !spares_are_sound(arena) || !cells_are_sound(arena)) {
+        !run_bytes_are_sound(arena) || !spares_are_sound(arena) || !cells_are_sound(arena)) {
         return KV_CORRUPT;
     }
     const struct profile *const profile = arena->private_state->profile;

@@ -235,6 +235,41 @@ static void a_format_error_changes_nothing(void **state)
     kv_arena_destroy(arena);
 }
 
+static void assert_damage_is_seen(kv_arena_t *arena, size_t *field, size_t change)
+{
+    *field += change;
+    assert_int_equal(kv_arena_check(arena), KV_CORRUPT);
+    *field -= change;
+    assert_int_equal(kv_arena_check(arena), KV_OK);
+}
+
+static void the_check_sees_damage(void **state)
+{
+    (void)state;
+    kv_arena_t *const arena = kv_arena_create(0);
+    for (size_t i = 0; i < 100; i++) {
+        assert_non_null(kv_arena_alloc(arena, 150 * (i % 40 + 1)));
+    }
+    assert_damage_is_seen(arena, &arena->total_blocks, 1);
+    assert_damage_is_seen(arena, &arena->memory_usage, 8);
+    assert_damage_is_seen(arena, &arena->total_allocated, arena->memory_usage);
+    assert_damage_is_seen(arena, &arena->alloc_bytes_remaining, 8);
+    assert_damage_is_seen(arena, &arena->blocks->size, 16);
+    assert_damage_is_seen(arena, &arena->blocks->next->size, 16);
+    arena->alloc_ptr += 8;
+    assert_int_equal(kv_arena_check(arena), KV_CORRUPT);
+    arena->alloc_ptr -= 8;
+    struct arena_block *const second = arena->blocks->next;
+    arena->blocks->next = second->next;
+    assert_int_equal(kv_arena_check(arena), KV_CORRUPT);
+    arena->blocks->next = second;
+    arena->blocks->data += 64;
+    assert_int_equal(kv_arena_check(arena), KV_CORRUPT);
+    arena->blocks->data -= 64;
+    assert_int_equal(kv_arena_check(arena), KV_OK);
+    kv_arena_destroy(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +286,7 @@ int main(void)
         cmocka_unit_test(sizes_around_the_block_size),
         cmocka_unit_test(buffers_too_small_for_use),
         cmocka_unit_test(a_format_error_changes_nothing),
+        cmocka_unit_test(the_check_sees_damage),
     };
     return cmocka_run_group_tests_name("arena boundary", tests, NULL, NULL);
 }
