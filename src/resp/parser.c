@@ -205,8 +205,52 @@ static inline kvi_parse_t read_argument(kvi_parser_t *parser, kv_slice_t bytes)
     return KVI_PARSE_COMMAND;
 }
 
+/* The length of one or two digits at `at`, behind its '$', and its line end: what nearly every
+ * argument has. 0: something else, else the bytes of the line. */
+static inline size_t read_short_length(const char *at, size_t *length)
+{
+    const unsigned first = (unsigned char)at[0] - (unsigned)'0';
+    if (first > 9) {
+        return 0;
+    }
+    if (at[1] == '\r') {
+        *length = first;
+        return at[2] == '\n' ? 3 : 0;
+    }
+    const unsigned second = (unsigned char)at[1] - (unsigned)'0';
+    *length = first * 10 + second;
+    return second <= 9 && first != 0 && at[2] == '\r' && at[3] == '\n' ? 4 : 0;
+}
+
+/* As read_argument again and again, for arguments that are short and have arrived. Stops at any
+ * other. */
+static inline void read_short_arguments(kvi_parser_t *parser, kv_slice_t bytes)
+{
+    const size_t room = parser->argv_capacity < parser->expected_arguments
+                            ? parser->argv_capacity
+                            : parser->expected_arguments;
+    kv_slice_t *const argv = parser->argv;
+    size_t argc = parser->argc;
+    size_t at = parser->position;
+    /* The shortest argument takes six bytes, which is what reading its length may look at. */
+    while (argc < room && bytes.size - at >= 6 && bytes.data[at] == '$') {
+        size_t length = 0;
+        const size_t line = read_short_length(bytes.data + at + 1, &length);
+        const size_t data = at + 1 + line;
+        if (line == 0 || bytes.size - data < length + 2 || length > parser->bulk_bytes_max ||
+            bytes.data[data + length] != '\r' || bytes.data[data + length + 1] != '\n') {
+            break;
+        }
+        argv[argc++] = (kv_slice_t){bytes.data + data, length};
+        at = data + length + 2;
+    }
+    parser->argc = argc;
+    parser->position = at;
+}
+
 static inline kvi_parse_t read_arguments(kvi_parser_t *parser, kv_slice_t bytes, size_t *used)
 {
+    read_short_arguments(parser, bytes);
     while (parser->argc < parser->expected_arguments) {
         const kvi_parse_t result = read_argument(parser, bytes);
         if (result != KVI_PARSE_COMMAND) {

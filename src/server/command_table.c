@@ -57,7 +57,8 @@ void kvi_command_table_build(kvi_command_table_t *table)
             slot = (slot + 1) & (KVI_COMMAND_SLOTS - 1);
         }
         table->slots[slot] = (uint16_t)(row + 1);
-        table->commands += kvi_command_is_sub(&command_rows[row]) ? 0 : 1;
+        table->sub[row] = kvi_command_is_sub(&command_rows[row]);
+        table->commands += table->sub[row] ? 0 : 1;
         table->container[row] = kvi_command_next_sub(&command_rows[row], NULL) != NULL;
     }
 }
@@ -82,7 +83,7 @@ const kvi_command_t *kvi_command_table_find(const kvi_command_table_t *table, kv
     }
     const kvi_command_t *const row = find_row(table, name);
     /* "client|id" is what we call a subcommand, not what a client may send. */
-    return row == NULL || kvi_command_is_sub(row) ? NULL : row;
+    return row == NULL || table->sub[kvi_command_number(row)] ? NULL : row;
 }
 
 const kvi_command_t *kvi_command_table_find_sub(const kvi_command_table_t *table,

@@ -19,6 +19,7 @@
 typedef struct kvi_command_table {
     uint16_t slots[KVI_COMMAND_SLOTS];     /* row + 1; 0: empty; linear probing */
     bool container[KVI_COMMAND_SLOTS / 2]; /* rows with subcommands */
+    bool sub[KVI_COMMAND_SLOTS / 2];       /* rows that are subcommands */
     size_t rows;
     size_t commands; /* rows that are no subcommands */
 } kvi_command_table_t;

@@ -98,6 +98,22 @@ static void run_group(kvi_loop_t *loop, const kvi_connection_t *parsed)
 
 /* ---- parsing ---- */
 
+/* The row of a name. Commands of a turn are mostly the same one, so the last name is tried first.
+ */
+static const kvi_command_t *find_command(kvi_loop_t *loop, kv_slice_t name)
+{
+    if (name.size == loop->last_name_size && memcmp(name.data, loop->last_name, name.size) == 0) {
+        return loop->last_command;
+    }
+    const kvi_command_t *const command = kvi_command_table_find(&loop->server->commands, name);
+    if (name.size <= sizeof loop->last_name) {
+        memcpy(loop->last_name, name.data, name.size);
+        loop->last_name_size = name.size;
+        loop->last_command = command;
+    }
+    return command;
+}
+
 static void fill_slot(kvi_loop_t *loop, kvi_connection_t *connection)
 {
     kvi_slot_t *const slot = &loop->slots[loop->slots_used++];
@@ -115,7 +131,7 @@ static void fill_slot(kvi_loop_t *loop, kvi_connection_t *connection)
         parser->inline_copy = old.inline_copy;
         parser->inline_capacity = old.inline_capacity;
     }
-    slot->command = kvi_command_table_find(&loop->server->commands, slot->argv[0]);
+    slot->command = find_command(loop, slot->argv[0]);
 }
 
 static void answer_protocol_error(kvi_connection_t *connection)

@@ -15,6 +15,11 @@
 #define PURGE_SLICE_NS UINT64_C(1000000)
 #define EXPIRE_STEPS 64
 #define RELOCATE_STEPS 64
+/* Relocation begins when more than a quarter and a megabyte of a keyspace is slack, and after a
+ * pass when there is an eighth more than that pass left. */
+#define SLACK_SHARE 4
+#define SLACK_BYTES_MIN ((size_t)1 << 20)
+#define GROWN_SLACK_SHARE 8
 #define PURGE_BYTES ((size_t)2 << 20)
 /* Idle memory kept for reuse. */
 #define KEPT_IDLE_BYTES ((size_t)16 << 20)
@@ -40,22 +45,50 @@ static bool expire_keys(kvi_loop_t *loop, int64_t now_ms)
     return false;
 }
 
-/* Moves entries out of sparse blocks; true if there is more to move. Keyspaces take turns at being
- * first. */
+/* Whether so much of a keyspace's memory is unused that moving its entries together pays. What a
+ * finished pass could not win back is taken as the keyspace's nature until there is clearly more of
+ * it. */
+static bool is_worth_relocating(const kvi_keyspace_t *keyspace, kvi_relocation_t *relocation)
+{
+    kv_engine_memory_t memory;
+    if (kvi_keyspace_count(keyspace) == 0 || kvi_keyspace_memory(keyspace, &memory) != KV_OK) {
+        return false;
+    }
+    relocation->slack_bytes = memory.slack_bytes;
+    const size_t needed = memory.total_bytes / SLACK_SHARE + SLACK_BYTES_MIN;
+    const size_t grown = relocation->settled_bytes + memory.total_bytes / GROWN_SLACK_SHARE;
+    return memory.slack_bytes > needed && memory.slack_bytes > grown;
+}
+
+/* Moves entries out of sparse blocks of one keyspace; true if the slice is over before it is done.
+ */
+static bool relocate_keyspace(kvi_keyspace_t *keyspace, kvi_relocation_t *relocation, uint64_t end)
+{
+    if (!relocation->active) {
+        relocation->active = is_worth_relocating(keyspace, relocation);
+        relocation->settled_bytes = relocation->slack_bytes < relocation->settled_bytes
+                                        ? relocation->slack_bytes
+                                        : relocation->settled_bytes;
+    }
+    while (relocation->active) {
+        if (kvi_keyspace_relocate(keyspace, RELOCATE_STEPS) < RELOCATE_STEPS) {
+            relocation->active = false;
+            (void)is_worth_relocating(keyspace, relocation);
+            relocation->settled_bytes = relocation->slack_bytes;
+        } else if (kvi_os_monotonic_ns() >= end) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool relocate_entries(kvi_loop_t *loop)
 {
     kvi_db_t *const db = loop->server->db;
-    const size_t count = kvi_db_keyspaces(db);
     const uint64_t end = kvi_os_monotonic_ns() + RELOCATE_SLICE_NS;
-    for (size_t i = 0; i < count; i++) {
-        kvi_keyspace_t *const keyspace = kvi_db_keyspace(db, (loop->ticks + i) % count);
-        if (kvi_keyspace_count(keyspace) == 0) {
-            continue;
-        }
-        while (kvi_keyspace_relocate(keyspace, RELOCATE_STEPS) == RELOCATE_STEPS) {
-            if (kvi_os_monotonic_ns() >= end) {
-                return true;
-            }
+    for (size_t i = 0; i < kvi_db_keyspaces(db); i++) {
+        if (relocate_keyspace(kvi_db_keyspace(db, i), &loop->relocations[i], end)) {
+            return true;
         }
     }
     return false;

@@ -142,7 +142,9 @@ static int start_handles(kvi_loop_t *loop)
 static bool take_buffers(kvi_loop_t *loop)
 {
     loop->input = kv_store_malloc(KVI_TURN_INPUT_BYTES);
-    if (loop->input == NULL) {
+    loop->relocations =
+        kv_store_calloc(kvi_db_keyspaces(loop->server->db), sizeof loop->relocations[0]);
+    if (loop->input == NULL || loop->relocations == NULL) {
         return false;
     }
     for (size_t i = 0; i < KVI_TURN_GROUP; i++) {
@@ -224,6 +226,7 @@ void kvi_loop_close(kvi_loop_t *loop)
         kv_store_free(loop->slots[i].argv);
         kv_store_free(loop->slots[i].inline_copy);
     }
+    kv_store_free(loop->relocations);
     kv_store_free(loop->input);
     kv_store_free(loop);
 }

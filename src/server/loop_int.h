@@ -83,6 +83,13 @@ typedef struct kvi_ready_list {
     kvi_connection_t *last;
 } kvi_ready_list_t;
 
+/* Where the moving together of a keyspace's entries stands. */
+typedef struct kvi_relocation {
+    bool active;
+    size_t slack_bytes;   /* as last seen */
+    size_t settled_bytes; /* slack that the last pass left */
+} kvi_relocation_t;
+
 struct kvi_loop {
     uv_loop_t uv;
     uv_tcp_t listener;
@@ -97,9 +104,13 @@ struct kvi_loop {
     size_t input_used;
     kvi_slot_t slots[KVI_TURN_GROUP];
     size_t slots_used;
+    char last_name[16]; /* the last command's, as it came */
+    size_t last_name_size;
+    const kvi_command_t *last_command;
     kvi_connection_t *unflushed; /* first of the turn whose replies have not been written */
     kvi_reply_t spare_replies[KVI_SPARE_REPLIES];
     size_t spare_reply_count;
+    kvi_relocation_t *relocations; /* one a keyspace */
     int64_t now_ms;
     uint64_t last_tick_ns;
     uint64_t ticks;
