@@ -124,8 +124,7 @@ static void destroy_heap(void *arena, void **objects, size_t count)
 }
 
 /* ---- the floor: one pointer that is bumped through a reservation, nothing checked, nothing
- * counted. What it costs is what this machine takes for a load, an add and a store that the next
- * allocation depends on. ---- */
+ * counted. What it costs is the loop, its stores and the page faults under them. ---- */
 
 #define BUMP_BYTES ((size_t)1 << 30)
 
