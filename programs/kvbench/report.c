@@ -195,8 +195,8 @@ static void print_bytes(const report_t *report)
 
 void report_print_table(const report_t *report)
 {
-    printf("%-16s %-10s %9s %9s %9s  ratio of medians\n", "ns an operation", "store", "min",
-           "median", "max");
+    printf("%-16s %-10s %9s %9s %9s  ratio of medians\n", "CPU ns an op.", "store", "min", "median",
+           "max");
     for (size_t i = 0; i < report->benchmark_count; i++) {
         print_rows(report, i, report->benchmarks[i]->name, figure_ns);
         if (report_result(report, 0, i, 0)->longest_ns > 0) {

@@ -114,7 +114,8 @@ static void aim_group(const kvi_hash_engine_t *hash, size_t count, const kv_slic
     }
 }
 
-/* An entry mostly straddles two lines, and the value is wanted too. */
+/* An entry mostly straddles two lines, and the value is wanted too. Without a candidate the search
+ * may go on in the next bucket. */
 static void prefetch_candidates(const kvi_hash_engine_t *hash, size_t count, const spot_t *spots)
 {
     for (size_t i = 0; i < count; i++) {
@@ -124,6 +125,9 @@ static void prefetch_candidates(const kvi_hash_engine_t *hash, size_t count, con
             const char *const entry = kvi_hash_entry(hash, bucket->refs[__builtin_ctz(mask)]);
             kvi_prefetch(entry);
             kvi_prefetch(entry + LINE_BYTES - 8);
+        } else if (kvi_bucket_overflow(bucket) != 0) {
+            const uint32_t next = kvi_segment_after(spots[i].segment, spots[i].number);
+            kvi_prefetch(kvi_segment_bucket(hash, spots[i].segment, next));
         }
     }
 }

@@ -15,6 +15,8 @@
 #define CELL_TAG_MASK 255u
 #define UNSURE_MAX 64u
 #define GROW_PIECES 1u
+#define BUCKETS_AHEAD 3u /* whose entries are on the way while one bucket is dealt out */
+#define KEY_REACH 24u    /* where a usual key ends; it may lie across two lines */
 
 /* ---- sizes ---- */
 
@@ -26,13 +28,13 @@ static uint32_t slots_of(uint32_t pieces)
 /* Entries at which a segment grows. */
 static uint32_t full_of(uint32_t pieces)
 {
-    return slots_of(pieces) * 29 / 32;
+    return slots_of(pieces) * 28 / 32;
 }
 
 uint32_t kvi_segment_fit(size_t entries)
 {
     uint32_t pieces = SEGMENT_PIECES_MIN;
-    while (pieces < SEGMENT_PIECES_MAX && entries > slots_of(pieces) * 28 / 32) {
+    while (pieces < SEGMENT_PIECES_MAX && entries > slots_of(pieces) * 27 / 32) {
         pieces++;
     }
     return pieces;
@@ -306,6 +308,14 @@ static void resize_bucket(resize_t *resize, const kvi_hash_bucket_t *bucket, uin
     }
 }
 
+/* Its buckets lie in as many places as it has pieces: all their misses at once. */
+static void prefetch_segment(const kvi_hash_engine_t *hash, const kvi_hash_segment_t *segment)
+{
+    for (uint32_t i = 0; i < kvi_segment_buckets(segment); i++) {
+        kvi_prefetch(kvi_segment_bucket(hash, segment, i));
+    }
+}
+
 static kv_status_t resize_segment(kvi_hash_engine_t *hash, uint64_t at, uint32_t count)
 {
     const kvi_hash_segment_t *const segment = kvi_hash_canonical(hash, at);
@@ -315,6 +325,7 @@ static kv_status_t resize_segment(kvi_hash_engine_t *hash, uint64_t at, uint32_t
     if (!complete_pieces(hash, &pieces, count)) {
         return KV_NO_MEMORY;
     }
+    prefetch_segment(hash, segment);
     resize.hash = hash;
     resize.buckets = kvi_segment_buckets(segment);
     resize.unsure_count = 0;
@@ -336,7 +347,9 @@ static void prefetch_bucket(const kvi_hash_engine_t *hash, const kvi_hash_segmen
     if (number < kvi_segment_buckets(segment)) {
         const kvi_hash_bucket_t *const bucket = kvi_segment_bucket(hash, segment, number);
         for (uint32_t slot = 0; slot < kvi_bucket_count(bucket); slot++) {
-            kvi_prefetch(kvi_hash_entry(hash, bucket->refs[slot]));
+            const char *const entry = kvi_hash_entry(hash, bucket->refs[slot]);
+            kvi_prefetch(entry);
+            kvi_prefetch(entry + KEY_REACH);
         }
     }
 }
@@ -347,10 +360,12 @@ static void deal_entries(const kvi_hash_engine_t *hash, const kvi_hash_segment_t
                          image_t *const *images, uint32_t image_count)
 {
     const uint32_t depth = images[0]->depth;
-    prefetch_bucket(hash, segment, 0);
+    for (uint32_t i = 0; i < BUCKETS_AHEAD; i++) {
+        prefetch_bucket(hash, segment, i);
+    }
     for (uint32_t i = 0; i < kvi_segment_buckets(segment); i++) {
         const kvi_hash_bucket_t *const bucket = kvi_segment_bucket(hash, segment, i);
-        prefetch_bucket(hash, segment, i + 1);
+        prefetch_bucket(hash, segment, i + BUCKETS_AHEAD);
         for (uint32_t slot = 0; slot < kvi_bucket_count(bucket); slot++) {
             const uint32_t ref = bucket->refs[slot];
             const uint64_t at = kvi_hash_of_ref(hash, ref);
@@ -389,6 +404,7 @@ static kv_status_t split_segment(kvi_hash_engine_t *hash, uint64_t at)
         return KV_NO_MEMORY;
     }
     const kvi_hash_segment_t segment = *kvi_hash_canonical(hash, at);
+    prefetch_segment(hash, &segment);
     const uint32_t lower_count = count_lower(hash, &segment);
     const uint32_t lower_pieces = kvi_segment_fit(lower_count);
     const uint32_t upper_pieces = kvi_segment_fit(segment.count - lower_count);
@@ -466,7 +482,7 @@ void kvi_segment_shrink(kvi_hash_engine_t *hash, uint64_t at)
 {
     const kvi_hash_segment_t *const segment = kvi_hash_canonical(hash, at);
     const uint32_t pieces = segment->piece_count;
-    if (segment->count >= slots_of(pieces) * 5 / 8) {
+    if (segment->count >= slots_of(pieces) / 2) {
         return;
     }
     const uint32_t fit = kvi_segment_fit(segment->count);
