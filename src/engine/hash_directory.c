@@ -146,6 +146,119 @@ kv_status_t kvi_directory_deepen(kvi_hash_engine_t *hash, uint64_t at)
     return split_chunk(hash, at);
 }
 
+/* ---- smaller again ---- */
+
+/* Halves the chunk while no segment in it is as deep as it can be. The first of two places stays:
+ * the canonical one. */
+static bool narrow_chunk(kvi_hash_engine_t *hash, uint64_t at)
+{
+    kvi_hash_chunk_t chunk = *kvi_hash_chunk_of(hash, at);
+    kvi_hash_segment_t *const segments = kvi_pool_deref(hash->pool, chunk.ref);
+    const size_t places = (size_t)1 << chunk.bits;
+    for (size_t i = 0; i < places; i++) {
+        if (segments[i].depth == chunk.depth + chunk.bits) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < places / 2; i++) {
+        segments[i] = segments[2 * i];
+    }
+    chunk.bits--;
+    set_chunk(hash, at, chunk);
+    return true;
+}
+
+/* Makes one chunk of the one with this hash and its twin, if both are at most half full and of
+ * equal depth. */
+static bool merge_chunk(kvi_hash_engine_t *hash, uint64_t at)
+{
+    const kvi_hash_chunk_t chunk = *kvi_hash_chunk_of(hash, at);
+    if (chunk.depth == 0) {
+        return false;
+    }
+    const uint64_t bit = UINT64_C(1) << (64 - chunk.depth);
+    const kvi_hash_chunk_t twin = *kvi_hash_chunk_of(hash, at ^ bit);
+    if (twin.depth != chunk.depth || chunk.bits == CHUNK_BITS_MAX || twin.bits == CHUNK_BITS_MAX) {
+        return false;
+    }
+    while (kvi_hash_chunk_of(hash, at)->bits < twin.bits) {
+        widen_chunk(hash, at);
+    }
+    while (kvi_hash_chunk_of(hash, at ^ bit)->bits < chunk.bits) {
+        widen_chunk(hash, at ^ bit);
+    }
+    kvi_hash_chunk_t lower = *kvi_hash_chunk_of(hash, at & ~bit);
+    kvi_hash_segment_t *const upper =
+        kvi_pool_deref(hash->pool, kvi_hash_chunk_of(hash, at | bit)->ref);
+    kvi_hash_segment_t *const whole = kvi_pool_deref(hash->pool, lower.ref);
+    memcpy(whole + ((size_t)1 << lower.bits), upper, sizeof *upper << lower.bits);
+    kv_pool_free(hash->pool, upper);
+    hash->index_bytes -= CHUNK_BYTES;
+    lower.depth--;
+    lower.bits++;
+    set_chunk(hash, at, lower);
+    return true;
+}
+
+/* Halves the top while no chunk is as deep as it can be. */
+static bool halve_top(kvi_hash_engine_t *hash)
+{
+    const size_t places = (size_t)1 << hash->top_bits;
+    const uint32_t bits = hash->top_bits - 1;
+    for (size_t i = 0; i < places; i++) {
+        if (hash->top[i].depth == hash->top_bits) {
+            return false;
+        }
+    }
+    const bool stays = bits < TOP_BITS_MIN;
+    kvi_hash_chunk_t *const top = stays ? hash->top : create_top(hash, bits);
+    if (top == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < places / 2; i++) {
+        top[i] = hash->top[2 * i];
+    }
+    if (!stays) {
+        hash->index_bytes -= kvi_directory_top_bytes(hash->top_bits);
+        kv_pool_free(hash->pool, hash->top);
+    }
+    hash->top = top;
+    hash->top_bits = bits;
+    return true;
+}
+
+/* Moves the chunk out of a sparse block. */
+static bool move_chunk(kvi_hash_engine_t *hash, uint64_t at)
+{
+    kvi_hash_chunk_t chunk = *kvi_hash_chunk_of(hash, at);
+    kvi_hash_segment_t *const segments = kvi_pool_deref(hash->pool, chunk.ref);
+    kvi_hash_segment_t *const copy =
+        kv_pool_sparse(hash->pool, segments) ? create_chunk(hash) : NULL;
+    if (copy == NULL) {
+        return false;
+    }
+    memcpy(copy, segments, sizeof *segments << chunk.bits);
+    kv_pool_free(hash->pool, segments);
+    hash->index_bytes -= CHUNK_BYTES;
+    chunk.ref = kvi_pool_ref(hash->pool, copy);
+    set_chunk(hash, at, chunk);
+    return true;
+}
+
+size_t kvi_directory_shrink(kvi_hash_engine_t *hash, uint64_t at)
+{
+    size_t changes = 0;
+    while (kvi_hash_chunk_of(hash, at)->bits > 0 && narrow_chunk(hash, at)) {
+        changes++;
+    }
+    changes += merge_chunk(hash, at);
+    changes += move_chunk(hash, at);
+    while (at == 0 && hash->top_bits > 0 && halve_top(hash)) {
+        changes++;
+    }
+    return changes;
+}
+
 /* ---- made at once ---- */
 
 /* Makes a chunk of empty segments. What was made before a failure goes with the pool. */

@@ -257,6 +257,10 @@ kv_status_t kvi_directory_deepen(kvi_hash_engine_t *hash, uint64_t at);
 /* Writes the segment to all its places; at is any hash in it. */
 void kvi_directory_set(kvi_hash_engine_t *hash, uint64_t at, const kvi_hash_segment_t *segment);
 
+/* Makes the directory smaller at this hash, which begins a chunk, where no segment needs its depth,
+ * and moves the chunk out of a sparse block. Invalidates pointers into the directory. Returns the
+ * number of changes. */
+size_t kvi_directory_shrink(kvi_hash_engine_t *hash, uint64_t at);
 /* Bytes of a chunk, and of a top for this many bits. */
 size_t kvi_directory_chunk_bytes(void);
 size_t kvi_directory_top_bytes(uint32_t bits);

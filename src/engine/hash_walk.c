@@ -203,13 +203,16 @@ static bool move_entry(kvi_hash_engine_t *hash, uint32_t *ref)
     return true;
 }
 
-/* Looks at all entries of the bucket at hash->relocate_at, and at its segment's memory when it is
- * the first. Returns the steps used: one for each. */
+/* Looks at all entries of the bucket at hash->relocate_at, and where a segment or a chunk begins
+ * there at its memory too. Returns the steps used: one for each. */
 static size_t relocate_bucket(kvi_hash_engine_t *hash)
 {
     const uint64_t at = hash->relocate_at;
     size_t steps = 1;
     size_t moved = 0;
+    if (at << kvi_hash_chunk_of(hash, at)->depth == 0) {
+        moved += kvi_directory_shrink(hash, at);
+    }
     const kvi_hash_segment_t *const segment = kvi_hash_segment_of(hash, at);
     const uint32_t buckets = kvi_segment_buckets(segment);
     const uint32_t home = kvi_hash_home(at, segment->depth, buckets);
