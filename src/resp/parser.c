@@ -262,8 +262,22 @@ static inline kvi_parse_t read_arguments(kvi_parser_t *parser, kv_slice_t bytes,
     return KVI_PARSE_COMMAND;
 }
 
+static inline void begin_array(kvi_parser_t *parser, kv_slice_t bytes, size_t count,
+                               size_t position)
+{
+    parser->expected_arguments = count;
+    parser->position = position;
+    parser->base = (uintptr_t)bytes.data;
+}
+
 static inline kvi_parse_t read_array(kvi_parser_t *parser, kv_slice_t bytes, size_t *used)
 {
+    size_t short_count = 0;
+    const size_t line = bytes.size >= 6 ? read_short_length(bytes.data + 1, &short_count) : 0;
+    if (line != 0 && short_count > 0 && short_count <= parser->argument_max) {
+        begin_array(parser, bytes, short_count, 1 + line);
+        return read_arguments(parser, bytes, used);
+    }
     int64_t count;
     size_t next;
     switch (read_number(parser, bytes, 1, &count, &next)) {
@@ -284,9 +298,7 @@ static inline kvi_parse_t read_array(kvi_parser_t *parser, kv_slice_t bytes, siz
         begin_next(parser);
         return KVI_PARSE_EMPTY;
     }
-    parser->expected_arguments = (size_t)count;
-    parser->position = next;
-    parser->base = (uintptr_t)bytes.data;
+    begin_array(parser, bytes, (size_t)count, next);
     return read_arguments(parser, bytes, used);
 }
 

@@ -53,10 +53,20 @@ static void run_slot(kvi_loop_t *loop, kvi_slot_t *slot)
         return;
     }
     kvi_connection_take_reply(connection);
-    kvi_request_t request = kvi_client_request(client, loop->now_ms, slot->argc, slot->argv);
+    kvi_server_t *const server = loop->server;
+    kvi_request_t request = {
+        .server = server,
+        .client = client,
+        .db = server->db,
+        .keyspace = kvi_db_keyspace(server->db, client->database),
+        .now_ms = loop->now_ms,
+        .argc = slot->argc,
+        .argv = slot->argv,
+        .reply = &client->reply,
+    };
     kvi_command_dispatch_row(&request, slot->command);
-    if (client->reply.failed || client->reply.size > (size_t)loop->server->config.output_limit) {
-        loop->server->stats.output_limit_closes++;
+    if (client->reply.failed || client->reply.size > (size_t)server->config.output_limit) {
+        server->stats.output_limit_closes++;
         client->killed = true;
         kvi_reply_close(&client->reply);
     }
