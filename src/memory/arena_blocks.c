@@ -194,10 +194,10 @@ static struct block *add_alone(kv_arena_t *arena, size_t size, size_t alignment)
     return block;
 }
 
-static struct block *make_ordinary(kv_arena_t *arena, size_t size)
+static struct block *try_ordinary(kv_arena_t *arena, size_t size, bool sparing)
 {
     const struct cell_chunk *const chunks = arena->private_state->chunks;
-    if (!kvi_arena_reserve_cells(arena, 2)) {
+    if (!kvi_arena_reserve_cells(arena, 2, sparing)) {
         return NULL;
     }
     struct block *const block = has_caller_source(arena) ? add_alone(arena, size, block_alignment)
@@ -206,6 +206,13 @@ static struct block *make_ordinary(kv_arena_t *arena, size_t size)
         kvi_arena_unreserve_cells(arena, chunks);
     }
     return block;
+}
+
+/* Where a budget is nearly used up, the headers may have taken what the block needs. */
+static struct block *make_ordinary(kv_arena_t *arena, size_t size)
+{
+    struct block *const block = try_ordinary(arena, size, false);
+    return block != NULL ? block : try_ordinary(arena, size, true);
 }
 
 void kvi_arena_enter(kv_arena_t *arena, struct block *block)
@@ -249,10 +256,10 @@ static bool is_small_for_runs(const kv_arena_t *arena, size_t bytes, size_t alig
            (alignment <= KVI_PAGE_BYTES && bytes <= grown_run_bytes(arena) / 8);
 }
 
-void *kvi_arena_add_own(kv_arena_t *arena, size_t bytes, size_t alignment)
+static struct block *try_own(kv_arena_t *arena, size_t bytes, size_t alignment, bool sparing)
 {
     const struct cell_chunk *const chunks = arena->private_state->chunks;
-    if (!kvi_arena_reserve_cells(arena, 2)) {
+    if (!kvi_arena_reserve_cells(arena, 2, sparing)) {
         return NULL;
     }
     struct block *const block = is_small_for_runs(arena, bytes, alignment)
@@ -260,6 +267,17 @@ void *kvi_arena_add_own(kv_arena_t *arena, size_t bytes, size_t alignment)
                                     : add_alone(arena, bytes, alignment);
     if (block == NULL) {
         kvi_arena_unreserve_cells(arena, chunks);
+    }
+    return block;
+}
+
+void *kvi_arena_add_own(kv_arena_t *arena, size_t bytes, size_t alignment)
+{
+    struct block *block = try_own(arena, bytes, alignment, false);
+    if (block == NULL) {
+        block = try_own(arena, bytes, alignment, true);
+    }
+    if (block == NULL) {
         return NULL;
     }
     char *const result = block->shown.data + skip_to(block->shown.data, alignment);

@@ -11,12 +11,16 @@
  */
 #include "memory/arena_int.h"
 
-enum { CELLS_MIN = 8, CELLS_MAX = 84 };
+/* The largest chunk takes one block of the source. */
+enum { CELLS_MIN = 8, CELLS_MAX = 1364 };
 
 static size_t chunk_bytes(size_t count)
 {
     return sizeof(struct cell_chunk) + count * sizeof(cell_t);
 }
+
+_Static_assert(sizeof(struct cell_chunk) + CELLS_MAX * sizeof(cell_t) <= KVI_BLOCK_BYTES,
+               "a chunk of the largest size fits a block");
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -58,14 +62,14 @@ static void drop_newest_chunk(kv_arena_t *arena)
     kvi_meta_free(state->budget, chunk, chunk_bytes(chunk->count));
 }
 
-bool kvi_arena_reserve_cells(kv_arena_t *arena, size_t count)
+bool kvi_arena_reserve_cells(kv_arena_t *arena, size_t count, bool sparing)
 {
     const struct kv_arena_private *const state = arena->private_state;
     if (state->cells_total - state->cells_in_use >= count) {
         return true;
     }
-    const size_t wanted = smaller(larger(state->cells_total, CELLS_MIN), CELLS_MAX);
-    return add_chunk(arena, wanted) || (wanted > CELLS_MIN && add_chunk(arena, CELLS_MIN));
+    const size_t doubling = smaller(larger(state->cells_total, CELLS_MIN), CELLS_MAX);
+    return add_chunk(arena, sparing ? CELLS_MIN : doubling);
 }
 
 void kvi_arena_unreserve_cells(kv_arena_t *arena, const struct cell_chunk *chunks)

@@ -157,9 +157,9 @@ void kvi_arena_drop_blocks(kv_arena_t *arena, size_t keep_bytes);
 
 /* arena_cells.c */
 
-/* Makes sure that the next `count` calls of kvi_arena_cell succeed. False, with nothing changed, if
- * that is impossible. */
-bool kvi_arena_reserve_cells(kv_arena_t *arena, size_t count);
+/* Makes sure that the next `count` calls of kvi_arena_cell succeed. sparing: with as little memory
+ * as possible, where more was refused. False, with nothing changed, if that is impossible. */
+bool kvi_arena_reserve_cells(kv_arena_t *arena, size_t count, bool sparing);
 /* Takes a reservation back after which no cell was taken: chunks is what it was before. */
 void kvi_arena_unreserve_cells(kv_arena_t *arena, const struct cell_chunk *chunks);
 /* One of the reserved cells. */

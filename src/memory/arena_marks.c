@@ -19,7 +19,7 @@ kv_status_t kv_arena_on_cleanup(kv_arena_t *arena, void (*cleanup)(void *context
     if (arena == NULL || cleanup == NULL) {
         return KV_INVALID;
     }
-    if (!kvi_arena_reserve_cells(arena, 1)) {
+    if (!kvi_arena_reserve_cells(arena, 1, false) && !kvi_arena_reserve_cells(arena, 1, true)) {
         return KV_NO_MEMORY;
     }
     struct kv_arena_private *const state = arena->private_state;
