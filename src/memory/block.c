@@ -24,6 +24,7 @@
 #define IDLE_BYTES_DEFAULT ((size_t)16 << 20)
 
 kvi_source_t kvi_source = {.idle_limit = (uint32_t)(IDLE_BYTES_DEFAULT >> KVI_BLOCK_SHIFT),
+                           .adapts = true,
                            .huge_from = UINT32_MAX};
 
 void kvi_source_lock(void)
@@ -103,6 +104,17 @@ static void count_used(uint32_t count)
     }
 }
 
+/* Notes that count clean blocks were taken: some of them had better been kept. */
+static void regret(uint32_t count)
+{
+    const uint32_t again = count < kvi_source.purged ? count : kvi_source.purged;
+    kvi_source.purged -= again;
+    kvi_source.regret += again;
+    if (kvi_source.regret > kvi_source.used) {
+        kvi_source.regret = kvi_source.used;
+    }
+}
+
 static void label(const kvi_block_request_t *request, uint32_t first)
 {
     kvi_block_t *const block = &kvi_source.blocks[first];
@@ -159,6 +171,7 @@ uint32_t kvi_blocks_acquire(const kvi_block_request_t *request, bool *zeroed)
     if (first != 0) {
         label(request, first);
         count_used(request->count);
+        regret(*zeroed ? request->count : 0);
     }
     kvi_source_unlock();
     if (first == 0) {
@@ -191,12 +204,22 @@ bool kvi_blocks_extend(kv_budget_t *budget, uint32_t first, uint32_t count, uint
     return extended;
 }
 
-/* Has idle runs above the limit given back, with some room below it so that this does not happen at
- * every release. */
-static void keep_idle_limit(uint32_t idle, uint32_t limit)
+/* How many idle blocks to give back to, with some room below the limit so that this does not happen
+ * at every release; UINT32_MAX: the limit is kept. The mutex is held. */
+static uint32_t purge_target(void)
 {
-    if (idle > limit) {
-        (void)kvi_block_purge((size_t)(limit - limit / 4) << KVI_BLOCK_SHIFT, SIZE_MAX);
+    uint32_t limit = kvi_source.idle_limit;
+    if (kvi_source.adapts) {
+        const uint32_t most = kvi_source.used / 2;
+        limit += kvi_source.regret < most ? kvi_source.regret : most;
+    }
+    return kvi_source.idle > limit ? limit - limit / 4 : UINT32_MAX;
+}
+
+static void purge_to(uint32_t target)
+{
+    if (target != UINT32_MAX) {
+        (void)kvi_block_purge((size_t)target << KVI_BLOCK_SHIFT, SIZE_MAX);
     }
 }
 
@@ -210,11 +233,10 @@ void kvi_blocks_shrink(kv_budget_t *budget, uint32_t first, uint32_t count, uint
     kvi_source.blocks[first + new_count - 1].state = KVI_RUN_USED;
     kvi_run_give(first + new_count, count - new_count, KVI_RUN_IDLE);
     kvi_source.used -= count - new_count;
-    const uint32_t idle = kvi_source.idle;
-    const uint32_t limit = kvi_source.idle_limit;
+    const uint32_t target = purge_target();
     kvi_source_unlock();
     kvi_budget_return(budget, (size_t)(count - new_count) << KVI_BLOCK_SHIFT);
-    keep_idle_limit(idle, limit);
+    purge_to(target);
 }
 
 static void release_blocks(uint32_t first, uint32_t count)
@@ -388,11 +410,10 @@ void kvi_block_release_add(kvi_block_release_t *release, void *run, size_t obtai
 
 void kvi_block_release_end(kvi_block_release_t *release)
 {
-    const uint32_t idle = kvi_source.idle;
-    const uint32_t limit = kvi_source.idle_limit;
+    const uint32_t target = purge_target();
     kvi_source_unlock();
     kvi_budget_return(release->budget, release->bytes);
-    keep_idle_limit(idle, limit);
+    purge_to(target);
 }
 
 void kvi_block_release(kv_budget_t *budget, void *run, size_t obtained)
@@ -430,6 +451,7 @@ size_t kvi_block_purge(size_t keep_bytes, size_t max_bytes)
         kvi_os_purge(kvi_block_address(first), (size_t)count << KVI_BLOCK_SHIFT);
         kvi_source_lock();
         kvi_run_give(first, count, KVI_RUN_CLEAN);
+        kvi_source.purged += count;
         kvi_source_unlock();
         purged += (size_t)count << KVI_BLOCK_SHIFT;
     }
@@ -441,6 +463,7 @@ void kv_memory_set_idle_limit(size_t bytes)
     const size_t limit = bytes < RESERVE_BYTES_MAX ? bytes : RESERVE_BYTES_MAX;
     kvi_source_lock();
     kvi_source.idle_limit = (uint32_t)(limit >> KVI_BLOCK_SHIFT);
+    kvi_source.adapts = false;
     kvi_source_unlock();
     (void)kvi_block_purge(limit, SIZE_MAX);
 }

@@ -97,6 +97,9 @@ typedef struct kvi_source {
     uint32_t idle;       /* blocks in idle runs */
     uint32_t peak;       /* highest used + idle */
     uint32_t idle_limit; /* blocks */
+    bool adapts;         /* the limit is the default, which regret raises */
+    uint32_t purged;     /* blocks given back to the system and not taken again since */
+    uint32_t regret;     /* of those, blocks that were taken again: they should have been kept */
     _Atomic bool hooked; /* the fork hooks are registered */
     bool huge;           /* regions are advised huge from now on */
     uint32_t huge_from;  /* from this block on regions may have huge pages */

@@ -10,7 +10,7 @@
 enum {
     LOCKS = 32, /* checkers of threads follow no more than 64 held at once, as fork needs them */
     ROUNDS_MAX = 128,
-    ROUNDS_BYTES_MAX = 32768, /* what may rest in one magazine */
+    ROUNDS_BYTES_MAX = 65536, /* what may rest in one magazine */
     DEPOT_MIN = 2,            /* magazines */
     DEPOT_PART = 128
 };
@@ -73,7 +73,11 @@ static size_t object_bytes(size_t number)
 /* How many objects a magazine of this class holds; 0: the class does without magazines. */
 static uint32_t capacity_of(size_t number)
 {
-    const size_t fitting = ROUNDS_BYTES_MAX / object_bytes(number);
+    const size_t bytes = object_bytes(number);
+    const size_t fitting = ROUNDS_BYTES_MAX / bytes;
+    if (fitting < 2) {
+        return bytes <= 2 * ROUNDS_BYTES_MAX ? 1 : 0;
+    }
     return (uint32_t)(fitting < ROUNDS_MAX ? fitting : ROUNDS_MAX);
 }
 
