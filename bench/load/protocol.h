@@ -7,8 +7,7 @@
  * copies:
  *
  *   *2\r\n$3\r\nGET\r\n$16\r\nkey:............\r\n          keys are key:%012u
- *                              ▲ key_at                     the value of a key begins with the same
- * 12 digits
+ *                              ▲ key_at                     its value begins with the same digits
  *
  * A reply is checked at known offsets: header, digits of the very key asked for at this place of
  * the pipeline, the last 8 bytes of the filler and the end of the line. So count and order of the

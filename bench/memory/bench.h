@@ -2,8 +2,8 @@
 /*
  * The tables of the memory benchmark and how they hang together:
  *
- *   row ──► workload ──► one process for each contestant and repetition ──► metrics ("alloc_ns
- * 0.71") └── goals
+ *   row ──► workload ──► one process for each contestant and repetition ──► metrics
+ *    └── goals                                                              ("alloc_ns 0.71")
  *
  * Every measurement is a process of its own: this program started again, with a peer's malloc
  * preloaded where the contestant is one. So no contestant finds a heap that another has left

@@ -5,8 +5,8 @@
  *
  *   for each workload that a chosen row needs
  *     for each repetition
- *       for each contestant: a process of its own           contestants take turns, so that a
- * disturbance hits all then the table
+ *       for each contestant: a process of its own     (in turn, so that a disturbance hits all)
+ *   then the table
  */
 #include <getopt.h>
 #include <sched.h>

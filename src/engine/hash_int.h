@@ -6,12 +6,13 @@
  * place in a line: the line is cut into segments, a segment into buckets, and everything is found,
  * split and walked in this order.
  *
- *   hash   [ top: top_bits ][ chunk: up to 5 bits ][ position in the segment: 32 bits, x buckets /
- * 2^32 = home ...... ] |                  |                      | v                  v v top
- * [chunk|chunk|...]   chunk [segment|...]    segment {pieces[15], count, depth}
- *                                                                |
- *                                                     piece [bucket|bucket|bucket|bucket]  ->
- * entries in the pool
+ *   hash  [ top: top_bits ][ chunk: up to 5 bits ][ position in the segment: 32 bits ][ ... ]
+ *              |                    |                    | position x buckets / 2^32 = home
+ *              v                    v                    v
+ *   top [chunk|chunk|...]  chunk [segment|...]  segment {pieces[15], count, depth}
+ *                                                        |
+ *                                                        v
+ *                                               piece [bucket|bucket|bucket|bucket] -> entries
  *
  *   bucket, one cache line:
  *   +----------------+----------------------------------------------+------------------+
@@ -26,20 +27,20 @@
  *
  * Invariants
  *  1. A segment of depth d stands at 2^(chunk.depth + chunk.bits - d) neighbouring places of one
- * chunk. They agree in all but the count, which is right in the first of them only (the canonical
- * one).
- *  2. chunk.depth <= segment.depth <= chunk.depth + chunk.bits, and a chunk stands at 2^(top_bits -
- * depth) places.
+ *     chunk. They agree in all but the count, which is right in the first of them only (the
+ *     canonical one).
+ *  2. chunk.depth <= segment.depth <= chunk.depth + chunk.bits, and a chunk stands at
+ *     2^(top_bits - depth) places.
  *  3. An entry's home is bucket position x buckets / 2^32. It stands there or, where buckets are
- * full, in a later one of the segment, cyclically. `distance` is how far from home; 3 means three
- * or more.
+ *     full, in a later one of the segment, cyclically. `distance` is how far from home; 3 means
+ *     three or more.
  *  4. The overflow of a bucket is the number of entries that passed it on the way from home to
- * where they stand, so a search ends at the first bucket with overflow 0. 15 means 15 or more and
- * stays until the segment is rebuilt.
+ *     where they stand, so a search ends at the first bucket with overflow 0. 15 means 15 or more
+ *     and stays until the segment is rebuilt.
  *  5. The slots of a bucket are dense: 0 to count - 1 are in use, reference 0 is in all others.
  *  6. The tag is bits 4 to 11 of the position (from the top). Since a segment has at least 16
- * buckets, the home makes the first four known: home and tag together are twelve bits, nearly
- * always enough to find the home in a larger or smaller segment without touching the key.
+ *     buckets, the home makes the first four known: home and tag together are twelve bits, nearly
+ *     always enough to find the home in a larger or smaller segment without touching the key.
  *
  * One user at a time.
  */

@@ -14,9 +14,9 @@
  * kv_arena_t sees: exactly block_size usable bytes, cut from a run. Headers of both live in cells,
  * away from the bytes.
  *
- *   run    |<- block 1 ->|<- block 2 ->|<- own ->|<- block 3 ->|......|     cut in the order of
- * their making ^ start + used blocks block 3 ──► own ──► block 2 ──► block 1 ──► NULL newest first,
- * `newer` the other way
+ *   run     |<- block 1 ->|<- block 2 ->|<- own ->|<- block 3 ->|......|    in order of making
+ *                                                               ▲ start + used
+ *   blocks  block 3 ──► own ──► block 2 ──► block 1 ──► NULL     newest first, `newer` the other way
  *
  * A request above the block size gets a block of its own: cut from the run like the others if it is
  * small against the runs, else with a run of its own. A caller's block source gives one run for
@@ -24,7 +24,7 @@
  *
  * Invariants, verified by kv_arena_check:
  *  1. blocks and newer are one list in both directions, oldest its end; total_blocks and
- * memory_usage are its sums.
+ *     memory_usage are its sums.
  *  2. current is a block of the list that is neither own nor spare and holds alloc_ptr; NULL means
  *     the initial buffer or nothing.
  *  3. Shared blocks lie in shared runs, in the same order and without overlap; every shared run

@@ -2,10 +2,10 @@
 /*
  * Going back: clean-up callbacks, marks and rewind, reset.
  *
- *   mark                     now
- *    ▼                        ▼
- *   [ kept ......|xxxxxx] [xxxx|...]      a rewind drops the blocks that are newer than the mark's
- * newest, then moves alloc_ptr back into the block it was in
+ *              mark            now
+ *                ▼              ▼
+ *   [ kept ......|xxxxxx] [xxxx|...]      a rewind drops the blocks newer than the mark's newest,
+ *                                         then moves alloc_ptr back into the block it was in
  *
  * A mark is found false before anything changes: its serial must be that of the arena's last reset,
  * its newest block and its clean-up must still be in their lists, and its pointer must lie in what

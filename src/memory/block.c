@@ -8,11 +8,11 @@
  *
  * Invariants
  *   1. Whatever is charged to a budget is charged before it is obtained, and returned after it was
- * given back.
+ *      given back.
  *   2. A shared block has at least one page in use; those with a free page are in the list of
- * shared blocks.
+ *      shared blocks.
  *   3. After a release that ends above the idle limit, idle runs are given back down to three
- * quarters of it.
+ *      quarters of it.
  *
  * Thread rule: any thread. Pages are given back to the system without the mutex: the run is BUSY
  * meanwhile.

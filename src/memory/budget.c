@@ -7,9 +7,9 @@
  * Invariants
  *   1. used <= limit at every moment, unless the limit was lowered below what was in use already.
  *   2. used of a budget is at most used of its parent: what a child holds is charged to every level
- * above it.
+ *      above it.
  *   3. above is false whenever used last fell to the soft limit or below, so that each upward
- * crossing is told once.
+ *      crossing is told once.
  *
  * Thread rule: any thread. The soft-limit callback is read under the budget's mutex and called
  * without it.

@@ -2,23 +2,25 @@
 /*
  * Thread caches over the process's one heap: what makes kv_store_malloc quick from every thread.
  *
- *   thread 1                 thread 2
- *   cache ─ magazine         cache ─ magazine       one per class, popped and pushed without any
- * lock └ spare                  └ spare          full or empty: exchanged when the magazine runs
- * out or over │   a magazine at a time  │ ▼                         ▼ depot: full magazines, one
- * stack per class ── mutex of the class ▼ heap: spans and bitmaps of the class        ── the same
- * mutex
+ *   thread 1              thread 2
+ *   cache ─ magazine      cache ─ magazine    one per class, popped and pushed without any lock
+ *         └ spare               └ spare       full or empty: exchanged when the magazine runs out
+ *      │  a magazine at a time  │             or over
+ *      ▼                        ▼
+ *   depot: full magazines, one stack per class ── mutex of the class
+ *      ▼
+ *   heap: spans and bitmaps of the class       ── the same mutex
  *
  * A free goes to the freeing thread's cache, whoever allocated. What one thread only frees and
  * another only allocates travels between them as full magazines.
  *
  * Invariants
  *   1. An object is live, in one magazine (loaded, spare or in the depot), or free in its span's
- * bitmap.
+ *      bitmap.
  *   2. A cache's links (items, spare) change only under the mutex of their class; its counts change
- * without.
+ *      without.
  *   3. The depot of a class holds at most two magazines, or a 128th of what is taken if that is
- * more.
+ *      more.
  *
  * Thread rule: any thread.
  */

@@ -4,9 +4,9 @@
  * rounding loses at most 12.5 %. Both directions are arithmetic; small sizes have a table besides.
  * Thread rule: pure functions.
  *
- *   granule  8:  8 16 24 ... 128   144 160 ... 256   288 320 ... 512   ...   512 KB     classes 0
- * .. 111 granule 16: 16 32 48 ... 256   288 320 ... 512   576 640 ... 1024  ...     1 MB classes 0
- * .. 111
+ *   class         0  1  2 ...  15    16  17 ...  23    24  25 ...   31   ...  111
+ *   granule  8    8 16 24 ... 128   144 160 ... 256   288 320 ...  512   ...  512 KB
+ *   granule 16   16 32 48 ... 256   288 320 ... 512   576 640 ... 1024   ...    1 MB
  */
 #ifndef KVI_MEMORY_CLASS_H
 #define KVI_MEMORY_CLASS_H

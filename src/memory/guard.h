@@ -4,8 +4,8 @@
  * for, and the bytes between those and the word carry a pattern.
  *
  *   ┌───────────────────────┬───────────────┬───────────────────────────┐
- *   │ size bytes asked for  │ pattern bytes │ word: seal(size, address) │      capacity bytes in
- * all └───────────────────────┴───────────────┴───────────────────────────┘
+ *   │ size bytes asked for  │ pattern bytes │ word: seal(size, address) │  capacity bytes in all
+ *   └───────────────────────┴───────────────┴───────────────────────────┘
  *
  * Thread rule: as the object's.
  */

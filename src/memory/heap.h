@@ -8,8 +8,8 @@
  *         ─► queue: further spans with free objects, lowest address first
  *         ─► list: all spans, full ones too
  *
- *   span   │ object 0 │ object 1 │ ... │ object n-1 │ tail │     n objects, the tail at most 1/32
- * where that can be bitmap   0          1                1                      1: free
+ *   span   │ object 0 │ object 1 │ ... │ object n-1 │ tail │    the tail at most 1/32 if possible
+ *   bitmap       0          1                1                   1: free
  *
  * Invariants, for every class
  *   1. A span with free objects is the current one or stands in the queue, a full one is neither.

@@ -2,9 +2,9 @@
 /*
  * The picture of memory: a walk over the runs of the block source in address order.
  *
- *   run of blocks     one visit: a span of a pool, a large object, an arena's block, metadata, or
- * an idle run shared block      one visit for each row of pages with the same owner; free pages are
- * idle
+ *   run of blocks   one visit: a span of a pool, a large object, an arena's run, metadata, or an
+ *                   idle run
+ *   shared block    one visit for each row of pages with the same owner; free pages are idle
  *
  * Clean runs, which hold no memory of the system, are not visited.
  *

@@ -16,7 +16,7 @@
  * Invariants
  *   1. A chunk is in its class's list if and only if it has room. An empty chunk goes back at once.
  *   2. An object is charged to its budget with the size of its class; the rest of its chunk is
- * charged to nobody.
+ *      charged to nobody.
  *
  * Thread rule: any thread.
  */

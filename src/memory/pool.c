@@ -15,9 +15,9 @@
  *
  * Invariants
  *   1. An object is live, in the magazine of its class, or free in its span's bitmap: exactly one
- * of the three.
+ *      of the three.
  *   2. A magazine's limit is its capacity, or 0 while its class is compacting or without an array
- * of its own.
+ *      of its own.
  *   3. live + free + metadata = obtained, which is what the budget is charged.
  *
  * Compacting: once the owner has been told that an object is sparse, frees into sparse spans go to

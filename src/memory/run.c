@@ -9,9 +9,9 @@
  *
  * Invariants
  *   1. Every committed block but block 0 belongs to exactly one run; a run's first and last entry
- * carry its state.
+ *      carry its state.
  *   2. No two neighbouring runs are both idle or both clean. Idle and clean ones are not joined: a
- * request prefers resident memory, and a clean run is known to read as zero.
+ *      request prefers resident memory, and a clean run is known to read as zero.
  *   3. filled has a bit for every bin that is not empty.
  *
  * Thread rule: the caller holds the source's mutex.

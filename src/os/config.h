@@ -2,8 +2,9 @@
 /*
  * What the build decided, as constants that an ordinary `if` can test.
  *
- *   ENABLE_MEM_POOL   undefined or 0: kv_store_malloc is plain malloc; 1, any other number or bare:
- * the pool KVI_HARDENED      1: canaries behind objects, misuse is detected and reported
+ *   ENABLE_MEM_POOL   undefined or 0: kv_store_malloc is plain malloc
+ *                     1, any other number or bare: the pool
+ *   KVI_HARDENED      1: canaries behind objects, misuse is detected and reported
  */
 #ifndef KVI_OS_CONFIG_H
 #define KVI_OS_CONFIG_H

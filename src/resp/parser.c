@@ -2,18 +2,20 @@
 /*
  * The request parser, one pass over the bytes:
  *
- *   *2\r\n $3\r\n GET\r\n $5\r\n hello\r\n         an array of bulk strings: argv points at GET and
- * hello SET key "a \x00 b"\r\n                         an inline command: its words are copied,
- * quotes resolved
+ *   *2\r\n $3\r\n GET\r\n $5\r\n hello\r\n     an array of bulk strings: argv points at GET and hello
+ *   SET key "a \x00 b"\r\n                    an inline command: words are copied, quotes resolved
  *
  * An unfinished array keeps the arguments found so far and goes on at `position`; an unfinished
  * line keeps how far it was searched. Both are counted from the beginning of the command, whose
  * address may change between calls.
  *
- * Invariants: 1. nothing at or behind bytes + size is read; 2. argc <= argv_capacity; 3. the result
- * for a byte sequence does not depend on the pieces in which it arrives, which is why a line of 64
- * KB or more is refused even when it is complete;
- * 4. memory follows what has arrived, never what a length announces.
+ * Invariants
+ *   1. Nothing at or behind bytes + size is read.
+ *   2. argc <= argv_capacity.
+ *   3. The result for a byte sequence does not depend on the pieces in which it arrives, which is
+ *      why a line of 64 KB or more is refused even when it is complete.
+ *   4. Memory follows what has arrived, never what a length announces.
+ *
  * Thread rule: one user at a time.
  */
 #include "resp/parser.h"

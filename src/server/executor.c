@@ -4,8 +4,8 @@
  * looked up together.
  *
  *   ready:   A ──► B ──► C ──► D                         parse in this order
- *   slots:  [A1 A2 A3 B1 C1 C2 ... ] 16 of them          prefetch the first keys of all, then run
- * one by one write:   A, B                                        once their last command has run
+ *   slots:  [A1 A2 A3 B1 C1 C2 ... ] 16 of them          prefetch all first keys, then run each
+ *   write:   A, B                                        once their last command has run
  *
  * A slot takes over the parser's list of arguments and leaves its own old one, so nothing is copied
  * or allocated.

@@ -6,12 +6,14 @@
  * A turn is one round of libuv's loop:
  *
  *   poll    read callbacks put bytes into the turn's input, write callbacks free buffers; both only
- * mark a connection ready check   the executor parses every ready connection, runs commands in
- * groups, writes each connection's replies once close   connections that the executor gave up are
- * freed
+ *           mark a connection ready
+ *   check   the executor parses every ready connection, runs commands in groups, writes each
+ *           connection's replies once
+ *   close   connections that the executor gave up are freed
  *
- *   turn input   [ A's bytes ][ B's bytes ][ C's ...       free             ]     packed, so that
- * fifty small requests ^ input_used                           stay within few cache lines
+ *   turn input   [ A's bytes ][ B's bytes ][ C's ...       free             ]
+ *                                                   ^ input_used
+ *   packed, so that fifty small requests stay within few cache lines
  *
  * What is left of an unfinished request when the turn ends moves to the connection's own buffer, so
  * idle connections hold none. Replies are written into one of a few spare buffers that the next
