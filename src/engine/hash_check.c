@@ -10,6 +10,7 @@ typedef struct findings {
     size_t key_bytes;
     size_t value_bytes;
     size_t index_bytes;
+    size_t objects; /* allocations of the pool */
     bool ok;
 } findings_t;
 
@@ -30,9 +31,11 @@ static void check_entry(findings_t *findings, char *entry)
     if (kvi_entry_is_apart(view.value_bytes)) {
         expect(findings, kv_pool_owns(pool, view.value));
         expect(findings, kv_pool_usable_size(pool, view.value) >= view.value_bytes);
+        findings->objects++;
     }
     expect(findings, kvi_hash_find(findings->hash, kvi_entry_key(entry)) == entry);
     findings->count++;
+    findings->objects++;
     findings->key_bytes += view.key_bytes;
     findings->value_bytes += view.value_bytes;
     findings->index_bytes += kvi_entry_header_bytes(view.key_bytes, view.value_bytes);
@@ -95,6 +98,7 @@ static void check_segment(findings_t *findings, const kvi_hash_segment_t *segmen
     }
     expect(findings, count == segment->count);
     findings->index_bytes += segment->piece_count * PIECE_BYTES;
+    findings->objects += segment->piece_count;
 }
 
 /* ---- the directory ---- */
@@ -111,6 +115,7 @@ static void check_chunk(findings_t *findings, const kvi_hash_chunk_t *chunk, uin
     const size_t places = (size_t)1 << chunk->bits;
     const uint32_t deepest = (uint32_t)chunk->depth + chunk->bits;
     findings->index_bytes += kvi_directory_chunk_bytes();
+    findings->objects++;
     for (size_t i = 0; i < places && findings->ok;) {
         const kvi_hash_segment_t *const segment = &segments[i];
         expect(findings, segment->depth >= chunk->depth && segment->depth <= deepest);
@@ -156,14 +161,19 @@ static void check_top(findings_t *findings)
 kv_status_t kvi_hash_check(const kv_engine_t *engine)
 {
     const kvi_hash_engine_t *const hash = (const kvi_hash_engine_t *)engine;
-    findings_t findings = {.hash = hash, .index_bytes = sizeof *hash, .ok = true};
+    /* The struct itself and the top are two objects. */
+    findings_t findings = {
+        .hash = hash, .index_bytes = sizeof *hash, .objects = 2 + hash->cursor_objects, .ok = true};
     kv_engine_memory_t memory;
+    kv_pool_stats_t stats;
     expect(&findings, kv_pool_check(hash->pool) == KV_OK);
     check_top(&findings);
     expect(&findings, findings.count == hash->count);
     expect(&findings, findings.key_bytes == hash->key_bytes);
     expect(&findings, findings.value_bytes == hash->value_bytes);
     expect(&findings, findings.index_bytes == hash->index_bytes);
+    expect(&findings,
+           kv_pool_stats(hash->pool, &stats) == KV_OK && stats.live_objects == findings.objects);
     expect(&findings, engine->ops->memory(engine, &memory) == KV_OK &&
                           memory.slack_bytes < memory.total_bytes);
     return findings.ok ? KV_OK : KV_CORRUPT;

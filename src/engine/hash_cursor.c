@@ -41,6 +41,7 @@ kv_status_t kvi_hash_cursor_open(kv_engine_t *engine, kv_cursor_t **cursor)
     if (made == NULL) {
         return KV_NO_MEMORY;
     }
+    hash->cursor_objects++;
     made->cursor.ops = hash->engine.ops;
     made->hash = hash;
     *cursor = &made->cursor;
@@ -52,6 +53,7 @@ void kvi_hash_cursor_close(kv_cursor_t *cursor)
     hash_cursor_t *const closing = (hash_cursor_t *)cursor;
     if (closing != NULL) {
         kv_pool_t *const pool = closing->hash->pool;
+        closing->hash->cursor_objects -= closing->key != NULL ? 2 : 1;
         kv_pool_free(pool, closing->key);
         kv_pool_free(pool, closing);
     }
@@ -148,6 +150,7 @@ static kv_status_t keep_key(hash_cursor_t *cursor, kv_slice_t key)
             return KV_NO_MEMORY;
         }
         kv_pool_free(cursor->hash->pool, cursor->key);
+        cursor->hash->cursor_objects += cursor->key == NULL;
         cursor->key = larger;
         cursor->key_capacity = key.size;
     }

@@ -99,9 +99,11 @@ typedef struct kvi_hash_engine {
     uint64_t changes; /* counts whatever may move or change an entry */
     size_t key_bytes;
     size_t value_bytes;
-    size_t index_bytes;   /* this struct, top, chunks, pieces and the headers of entries */
-    uint64_t relocate_at; /* hash at which relocate goes on */
-    size_t relocate_idle; /* steps since relocate last moved something */
+    size_t index_bytes;    /* this struct, top, chunks, pieces and the headers of entries */
+    size_t cursor_objects; /* allocations of open cursors, so that check can account for every
+                              object */
+    uint64_t relocate_at;  /* hash at which relocate goes on */
+    size_t relocate_idle;  /* steps since relocate last moved something */
 } kvi_hash_engine_t;
 
 /* ---- buckets ---- */

@@ -223,6 +223,96 @@ static void the_table_and_its_directory_get_smaller_again(void **state)
     close_hash(hash);
 }
 
+/* ---- memory for entries but not for the table ---- */
+
+enum { HOARD = 60000 };
+typedef struct hoard {
+    void *objects[HOARD];
+    size_t count;
+} hoard_t;
+
+static void hoard_until_short(kvi_hash_engine_t *hash, hoard_t *hoard, size_t bytes, size_t limit)
+{
+    while (limit-- > 0) {
+        void *const object = kv_pool_alloc(hash->pool, bytes);
+        if (object == NULL) {
+            break;
+        }
+        assert_true(hoard->count < HOARD);
+        hoard->objects[hoard->count++] = object;
+    }
+}
+
+static void let_go(kvi_hash_engine_t *hash, hoard_t *hoard, size_t count)
+{
+    while (count-- > 0 && hoard->count > 0) {
+        kv_pool_free(hash->pool, hoard->objects[--hoard->count]);
+    }
+}
+
+/* Frees most, but leaves some in every block, so that no block goes back and serves other classes.
+ */
+static void thin_out(kvi_hash_engine_t *hash, hoard_t *hoard)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < hoard->count; i++) {
+        if (i % 1000 == 0) {
+            hoard->objects[kept++] = hoard->objects[i];
+        } else {
+            kv_pool_free(hash->pool, hoard->objects[i]);
+        }
+    }
+    hoard->count = kept;
+}
+
+/* Puts numbers until one is refused; returns their count. Refused ones have changed nothing. */
+static uint64_t put_until_refused(kvi_hash_engine_t *hash, uint64_t from)
+{
+    while (put_number(hash, from) == KV_OK) {
+        from++;
+    }
+    assert_int_equal(hash->count, from);
+    assert_false(has_number(hash, from));
+    return from;
+}
+
+/* There is room for many entries; for pieces and chunks only for spare of each. With none the table
+ * fills to the last slot of some segment; with every one more it gets a step further. */
+static void a_table_that_cannot_grow_stays_sound(void **state)
+{
+    (void)state;
+    static hoard_t entries;
+    static hoard_t pieces;
+    static hoard_t chunks;
+    kv_budget_t *const budget = kv_budget_create(NULL, 0);
+    const kv_engine_options_t options = {.hash_seed = test_seed(), .budget = budget};
+    kv_engine_t *engine = NULL;
+    assert_int_equal(kv_engine_open("hash", &options, &engine), KV_OK);
+    kvi_hash_engine_t *const hash = (kvi_hash_engine_t *)engine;
+    uint64_t stored = 0;
+    hoard_until_short(hash, &entries, 18, HOARD); /* an entry: two bytes of header, two numbers */
+    kv_budget_set_limit(budget, kv_budget_used(budget) + 1);
+    hoard_until_short(hash, &pieces, PIECE_BYTES, HOARD);
+    hoard_until_short(hash, &chunks, kvi_directory_chunk_bytes(), HOARD);
+    thin_out(hash, &entries);
+    for (int step = 0; step < 150; step++) {
+        stored = put_until_refused(hash, stored);
+        let_go(hash, step % 40 == 39 ? &chunks : &pieces, 1);
+    }
+    assert_true(stored > 150 * PIECE_BUCKETS * BUCKET_SLOTS / 2);
+    kv_budget_set_limit(budget, 0);
+    let_go(hash, &entries, HOARD);
+    let_go(hash, &pieces, HOARD);
+    let_go(hash, &chunks, HOARD);
+    assert_sound(hash); /* which also finds objects that nobody holds */
+    for (uint64_t i = 0; i < stored; i++) {
+        assert_true(has_number(hash, i));
+    }
+    close_hash(hash);
+    assert_int_equal(kv_budget_used(budget), 0);
+    kv_budget_destroy(budget);
+}
+
 /* ---- check finds what is wrong ---- */
 
 static kvi_hash_bucket_t *first_used_bucket(kvi_hash_engine_t *hash)
@@ -273,6 +363,7 @@ int main(void)
         cmocka_unit_test(the_table_grows_smoothly),
         cmocka_unit_test(room_made_at_once_needs_no_growth),
         cmocka_unit_test(the_table_and_its_directory_get_smaller_again),
+        cmocka_unit_test(a_table_that_cannot_grow_stays_sound),
         cmocka_unit_test(check_finds_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
