@@ -133,15 +133,17 @@ static void label(const kvi_block_request_t *request, uint32_t first)
 
 /* An aligned run is cut out of a longer one, whose ends are free again at once. */
 static uint32_t take_aligned(uint32_t count, uint32_t alignment, kv_huge_pages_t huge_pages,
-                             bool *zeroed)
+                             uint32_t *clean)
 {
     const uint32_t whole = count + alignment - 1;
-    const uint32_t first = kvi_run_take(whole, huge_pages, zeroed);
+    const uint32_t first = kvi_run_take(whole, huge_pages, clean);
     if (first == 0) {
         return 0;
     }
     const uint32_t begin = (first + alignment - 1) & ~(alignment - 1);
-    const kvi_run_state_t state = *zeroed ? KVI_RUN_CLEAN : KVI_RUN_IDLE;
+    /* Where some blocks are resident, all count as such. */
+    const kvi_run_state_t state = *clean == whole ? KVI_RUN_CLEAN : KVI_RUN_IDLE;
+    *clean = *clean == whole ? count : 0;
     kvi_source.blocks[begin].state = KVI_RUN_USED;
     kvi_source.blocks[begin].run_blocks = count;
     kvi_source.blocks[begin + count - 1].state = KVI_RUN_USED;
@@ -162,16 +164,18 @@ uint32_t kvi_blocks_acquire(const kvi_block_request_t *request, bool *zeroed)
     }
     const kv_huge_pages_t huge = request->owner->huge_pages;
     uint32_t first = 0;
+    uint32_t clean = 0;
     kvi_source_lock();
     if (!is_refused()) {
         first = request->alignment > 1
-                    ? take_aligned(request->count, request->alignment, huge, zeroed)
-                    : kvi_run_take(request->count, huge, zeroed);
+                    ? take_aligned(request->count, request->alignment, huge, &clean)
+                    : kvi_run_take(request->count, huge, &clean);
     }
     if (first != 0) {
         label(request, first);
         count_used(request->count);
-        regret(*zeroed ? request->count : 0);
+        regret(clean);
+        *zeroed = clean == request->count;
     }
     kvi_source_unlock();
     if (first == 0) {
@@ -297,8 +301,8 @@ static uint32_t shared_block_for(unsigned pages, kv_huge_pages_t huge_pages)
         }
         tries--;
     }
-    bool zeroed = false;
-    const uint32_t block = kvi_run_take(1, huge_pages, &zeroed);
+    uint32_t clean = 0;
+    const uint32_t block = kvi_run_take(1, huge_pages, &clean);
     if (block != 0) {
         kvi_source.blocks[block].state = KVI_RUN_PAGES;
         kvi_source.blocks[block].free_pages = page_mask(0, KVI_PAGES_PER_BLOCK);

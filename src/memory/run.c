@@ -11,7 +11,7 @@
  *   1. Every committed block but block 0 belongs to exactly one run; a run's first and last entry
  *      carry its state.
  *   2. No two neighbouring runs are both idle or both clean. Idle and clean ones are not joined: a
- *      request prefers resident memory, and a clean run is known to read as zero.
+ *      request prefers resident memory, and a clean run is known to read as zero. A long request may take both.
  *   3. filled has a bit for every bin that is not empty.
  *
  * Thread rule: the caller holds the source's mutex.
@@ -210,13 +210,88 @@ static uint32_t clean_end(void)
     return kvi_source.blocks[committed - 1].run_blocks;
 }
 
-uint32_t kvi_run_take(uint32_t count, kv_huge_pages_t huge_pages, bool *zeroed)
+/* The last bin below this one that has idle runs; KVI_RUN_BINS if there is none. */
+static unsigned idle_bin_below(unsigned bin)
+{
+    while (bin-- > 0) {
+        if ((kvi_source.filled[SET_IDLE][bin / 64] >> (bin % 64) & 1) != 0) {
+            return bin;
+        }
+    }
+    return KVI_RUN_BINS;
+}
+
+/* How many clean blocks lie before and behind an idle run. */
+static uint32_t clean_before(uint32_t run)
+{
+    const kvi_block_t *const last = &kvi_source.blocks[run - 1];
+    return run > 1 && last->state == KVI_RUN_CLEAN ? last->run_blocks : 0;
+}
+
+static uint32_t clean_behind(uint32_t run)
+{
+    const uint32_t behind = run + kvi_source.blocks[run].run_blocks;
+    const bool clean =
+        behind < kvi_source.committed && kvi_source.blocks[behind].state == KVI_RUN_CLEAN;
+    return clean ? kvi_source.blocks[behind].run_blocks : 0;
+}
+
+/* Takes count blocks that begin or end with a whole idle run and are clean for the rest. Without this, idle runs that
+ * are too short alone would stay idle while clean ones become resident. */
+static uint32_t take_joined(uint32_t run, uint32_t count)
+{
+    const uint32_t idle = kvi_source.blocks[run].run_blocks;
+    const uint32_t clean = count - idle;
+    if (clean_behind(run) >= clean) {
+        carve(run, run, idle);
+        carve(run + idle, run + idle, clean);
+        set_state(run, count, KVI_RUN_USED);
+        return run;
+    }
+    const uint32_t before = clean_before(run);
+    if (before >= clean) {
+        carve(run, run, idle);
+        carve(run - before, run - clean, clean);
+        set_state(run - clean, count, KVI_RUN_USED);
+        return run - clean;
+    }
+    return 0;
+}
+
+/* Tries the longest idle runs, all of which are shorter than count. */
+static uint32_t join(uint32_t count, uint32_t *clean)
+{
+    enum { TRIES_MAX = 16 };
+    unsigned tries = 0;
+    for (unsigned bin = idle_bin_below(KVI_RUN_BINS); bin < KVI_RUN_BINS;
+         bin = idle_bin_below(bin)) {
+        for (uint32_t run = kvi_source.bins[SET_IDLE][bin]; run != 0 && tries < TRIES_MAX;
+             run = kvi_source.blocks[run].next) {
+            *clean = count - kvi_source.blocks[run].run_blocks;
+            const uint32_t first = take_joined(run, count);
+            if (first != 0) {
+                return first;
+            }
+            tries++;
+        }
+    }
+    return 0;
+}
+
+uint32_t kvi_run_take(uint32_t count, kv_huge_pages_t huge_pages, uint32_t *clean)
 {
     uint32_t run = find(SET_IDLE, count);
-    *zeroed = run == 0;
-    if (run == 0) {
-        run = find(SET_CLEAN, count);
+    if (run != 0) {
+        *clean = 0;
+        carve(run, run, count);
+        return run;
     }
+    run = count > 1 ? join(count, clean) : 0;
+    if (run != 0) {
+        return run;
+    }
+    *clean = count;
+    run = find(SET_CLEAN, count);
     if (run == 0) {
         /* Block 0 is lost to a very first run. */
         const uint32_t lacking = count - clean_end() + (kvi_source.committed == 0 ? 1 : 0);
@@ -264,17 +339,6 @@ void kvi_run_give(uint32_t first, uint32_t count, kvi_run_state_t state)
         take_out(behind);
     }
     insert(first, count, state);
-}
-
-/* The last bin below this one that has idle runs; KVI_RUN_BINS if there is none. */
-static unsigned idle_bin_below(unsigned bin)
-{
-    while (bin-- > 0) {
-        if ((kvi_source.filled[SET_IDLE][bin / 64] >> (bin % 64) & 1) != 0) {
-            return bin;
-        }
-    }
-    return KVI_RUN_BINS;
 }
 
 /* The last whole huge pages of an idle run, about count blocks. False if there is none, or if the

@@ -280,6 +280,31 @@ static void references_name_objects(void **state)
                      kv_pool_usable_size(fixture->pool, object));
 }
 
+/* Large objects are not touched here, so that only address space is used. */
+static void a_pool_reaches_32_gb(void **state)
+{
+    (void)state;
+    if (kvi_os_checked()) {
+        return; /* checkers leave less room and count every byte of it */
+    }
+    kv_pool_t *const pool = kv_pool_create(NULL);
+    size_t count = 0;
+    void *latest = NULL;
+    for (void *object = kv_pool_alloc(pool, (size_t)4 << 20); object != NULL && count < 9000;
+         object = kv_pool_alloc(pool, (size_t)4 << 20)) {
+        latest = object;
+        count++;
+    }
+    assert_true(count < KVI_WINDOWS_MAX);
+    assert_ptr_equal(kvi_pool_deref(pool, kvi_pool_ref(pool, latest)), latest);
+    assert_int_equal(kv_pool_check(pool), KV_OK);
+    kv_pool_free(pool, latest);
+    void *const again = kv_pool_alloc(pool, (size_t)4 << 20); /* its window is free again */
+    assert_non_null(again);
+    assert_ptr_equal(kvi_pool_deref(pool, kvi_pool_ref(pool, again)), again);
+    kv_pool_destroy(pool);
+}
+
 /* ---- figures ---- */
 
 static void statistics_add_up(void **state)
@@ -696,6 +721,7 @@ int main(void)
         POOL_TESTS(empty_blocks_serve_other_classes),
         POOL_TEST(moving_sparse_objects_frees_blocks, open_cached),
         POOL_TEST(moving_sparse_objects_frees_blocks, open_direct),
+        cmocka_unit_test(a_pool_reaches_32_gb),
         cmocka_unit_test(every_budget_is_enough_or_refused),
         cmocka_unit_test(every_refusal_of_the_system_is_survived),
         cmocka_unit_test(a_full_budget_is_refused_to_the_last_byte),
