@@ -107,6 +107,8 @@ static int serve(const kvi_config_t *config)
 int main(int argc, char **argv)
 {
     kvi_loop_use_store();
+    /* Housekeeping gives idle memory back in small steps. */
+    kv_memory_set_idle_limit(SIZE_MAX);
     kvi_config_t config;
     if (kvi_config_open(&config) != KV_OK) {
         return complain("out of memory");

@@ -2,7 +2,7 @@
 /*
  * The request parser, one pass over the bytes:
  *
- *   *2\r\n $3\r\n GET\r\n $5\r\n hello\r\n     an array of bulk strings: argv points at GET and hello
+ *   *2\r\n $3\r\n GET\r\n $5\r\n hello\r\n   an array of bulk strings: argv points at both
  *   SET key "a \x00 b"\r\n                    an inline command: words are copied, quotes resolved
  *
  * An unfinished array keeps the arguments found so far and goes on at `position`; an unfinished

@@ -21,8 +21,9 @@
 #define SLACK_BYTES_MIN ((size_t)1 << 20)
 #define GROWN_SLACK_SHARE 8
 #define PURGE_BYTES ((size_t)2 << 20)
-/* Idle memory kept for reuse. */
-#define KEPT_IDLE_BYTES ((size_t)16 << 20)
+/* Idle memory kept for reuse. The program sets no limit of its own, since keeping one would mean to
+ * give back a whole keyspace's memory within the request that drops it. */
+#define KEPT_IDLE_BYTES ((size_t)4 << 20)
 /* How long a connection that is to be closed may keep its last replies unread. */
 #define LINGER_MS 60000
 

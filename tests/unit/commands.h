@@ -80,7 +80,8 @@ static inline kv_slice_t commands_say(commands_t *commands, const char *line)
 static inline void commands_expect(commands_t *commands, const char *line, const char *expected)
 {
     const kv_slice_t reply = commands_say(commands, line);
-    if (reply.size != strlen(expected) || memcmp(reply.data, expected, reply.size) != 0) {
+    if (reply.size != strlen(expected) ||
+        (reply.size > 0 && memcmp(reply.data, expected, reply.size) != 0)) {
         fail_msg("%s\n answered %.*s\n instead of %s", line, (int)reply.size, reply.data, expected);
     }
 }
