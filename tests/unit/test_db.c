@@ -403,6 +403,58 @@ static void test_random_skips_late_keys(void **state)
     close_db(&fixture);
 }
 
+static void test_relocation_keeps_records_and_deadlines_together(void **state)
+{
+    (void)state;
+    enum { COUNT = 30000 };
+    fixture_t fixture = open_db(NULL);
+    kvi_keyspace_t *const keyspace = fixture.keyspace;
+    char name[16];
+    for (int i = 0; i < COUNT; i++) {
+        (void)snprintf(name, sizeof(name), "k%d", i);
+        put_until(&fixture, name, "some value", NOW + 1 + i);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        (void)snprintf(name, sizeof(name), "k%d", i);
+        if (i % 10 != 0) {
+            assert_int_equal(kvi_keyspace_delete(keyspace, slice(name), NOW), KV_OK);
+        }
+    }
+    const size_t before = kvi_db_memory_used(fixture.db);
+    while (kvi_keyspace_relocate(keyspace, 1000) == 1000) {
+    }
+    assert_true(kvi_db_memory_used(fixture.db) < before * 2 / 3);
+    assert_int_equal(kvi_keyspace_check(keyspace), KV_OK);
+    for (int i = 0; i < COUNT; i += 10) {
+        kvi_entry_t entry;
+        (void)snprintf(name, sizeof(name), "k%d", i);
+        assert_int_equal(kvi_keyspace_get(keyspace, slice(name), NOW, false, &entry), KV_OK);
+        assert_int_equal(entry.deadline_ms, NOW + 1 + i);
+    }
+    assert_int_equal(kvi_keyspace_expire(keyspace, NOW + COUNT / 2, COUNT), COUNT / 20);
+    close_db(&fixture);
+}
+
+static void test_memory_adds_up(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    const size_t empty = kvi_db_memory_used(fixture.db);
+    for (int i = 0; i < 5000; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "k%d", i);
+        put_until(&fixture, name, "some value", i % 2 == 0 ? NOW + 1 + i : KVI_NO_DEADLINE);
+    }
+    kv_engine_memory_t memory;
+    assert_int_equal(kvi_keyspace_memory(fixture.keyspace, &memory), KV_OK);
+    assert_int_equal(memory.key_bytes + memory.value_bytes + memory.index_bytes +
+                         memory.slack_bytes,
+                     memory.total_bytes);
+    assert_int_equal(memory.total_bytes, kvi_db_memory_used(fixture.db) - empty);
+    assert_true(memory.value_bytes >= 5000 * (10 + 4));
+    close_db(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +472,8 @@ int main(void)
         cmocka_unit_test(test_idle_seconds_begin_again_when_touched),
         cmocka_unit_test(test_key_bytes_cover_the_bytes),
         cmocka_unit_test(test_random_skips_late_keys),
+        cmocka_unit_test(test_relocation_keeps_records_and_deadlines_together),
+        cmocka_unit_test(test_memory_adds_up),
     };
     return cmocka_run_group_tests_name("db", tests, NULL, NULL);
 }
