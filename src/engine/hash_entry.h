@@ -2,8 +2,8 @@
 /*
  * One entry of the hash engine: a single pool object with everything a read needs.
  *
- *   [key bytes: varint][value bytes: varint][key ...][value ...]         up to ENTRY_INLINE_VALUE_MAX
- *   [key bytes: varint][value bytes: varint][key ...][address: 8 bytes]  longer values live apart
+ *   [key bytes: varint][value bytes: varint][key ...][value ...]       <= ENTRY_INLINE_VALUE_MAX
+ *   [key bytes: varint][value bytes: varint][key ...][address: 8 bytes]   longer ones, apart
  *
  * A value apart has an allocation of its own, so that making it longer moves neither key nor slot.
  * Short keys and values cost two bytes of header. One user at a time, as the pool.

@@ -3,7 +3,7 @@
  * Cells: equal small pieces of metadata for the headers of blocks and runs and for clean-ups. They
  * come in chunks from the memory core, charged to the arena's budget.
  *
- *   chunks ──► [ newest: used .. | fresh .. ] ──► [ used ..... ] ──► [ first, in the arena's object ]
+ *   chunks ──► [ newest: used .. | fresh .. ] ──► [ used .. ] ──► [ first, in the arena's object ]
  *   free_cells ──► cell ──► cell ──► NULL          given back, from any chunk
  *
  * Invariants: 1. only the newest chunk has fresh cells. 2. free_cells, the fresh cells and
