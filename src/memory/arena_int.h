@@ -16,7 +16,7 @@
  *
  *   run     |<- block 1 ->|<- block 2 ->|<- own ->|<- block 3 ->|......|    in order of making
  *                                                               ▲ start + used
- *   blocks  block 3 ──► own ──► block 2 ──► block 1 ──► NULL     newest first, `newer` the other way
+ *   blocks  block 3 ──► own ──► block 2 ──► block 1 ──► NULL    newest first, `newer` the other way
  *
  * A request above the block size gets a block of its own: cut from the run like the others if it is
  * small against the runs, else with a run of its own. A caller's block source gives one run for
