@@ -172,8 +172,9 @@ KV_API void *kv_arena_alloc_aligned(kv_arena_t *arena, size_t size, size_t align
 /* nmemb * size zeroed bytes; NULL on overflow. */
 KV_API void *kv_arena_calloc(kv_arena_t *arena, size_t nmemb, size_t size);
 /* Grows or shrinks old (old_size bytes from this arena; NULL: as kv_arena_alloc). The newest
- * allocation changes in place where the block allows; any other is copied and its old bytes stay
- * lost until reset. NULL leaves old as it is. */
+ * allocation changes in place where the block allows. Any other is copied to grow and stays where
+ * it is to shrink; the bytes it leaves are lost until reset. A rewind takes back what grew after
+ * its mark. NULL, also for new_size 0, leaves old as it is. */
 KV_API void *kv_arena_realloc(kv_arena_t *arena, void *old, size_t old_size, size_t new_size);
 /* Copies. NULL if the arena or the source is NULL, size is 0, or memory is short. strdup copies the
  * final 0 too. */
