@@ -146,8 +146,8 @@ static inline uint32_t kvi_block_number(const void *address)
 
 /* ---- run.c: free runs; the mutex is held ---- */
 
-/* Takes count blocks out of the free runs or from fresh regions; 0 when the system refuses. *clean of them were not resident;
- * if that is all of them, they read as 0. */
+/* Takes count blocks out of the free runs or from fresh regions; 0 when the system refuses. *clean
+ * of them were not resident; if that is all of them, they read as 0. */
 uint32_t kvi_run_take(uint32_t count, kv_huge_pages_t huge_pages, uint32_t *clean);
 /* Takes the count blocks from first on if they are all free, or beyond what was committed. */
 bool kvi_run_take_at(uint32_t first, uint32_t count);

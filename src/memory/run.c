@@ -11,7 +11,8 @@
  *   1. Every committed block but block 0 belongs to exactly one run; a run's first and last entry
  *      carry its state.
  *   2. No two neighbouring runs are both idle or both clean. Idle and clean ones are not joined: a
- *      request prefers resident memory, and a clean run is known to read as zero. A long request may take both.
+ *      request prefers resident memory, and a clean run is known to read as zero. A long request may
+ *      take both.
  *   3. filled has a bit for every bin that is not empty.
  *
  * Thread rule: the caller holds the source's mutex.
@@ -236,8 +237,8 @@ static uint32_t clean_behind(uint32_t run)
     return clean ? kvi_source.blocks[behind].run_blocks : 0;
 }
 
-/* Takes count blocks that begin or end with a whole idle run and are clean for the rest. Without this, idle runs that
- * are too short alone would stay idle while clean ones become resident. */
+/* Takes count blocks that begin or end with a whole idle run and are clean for the rest. Without
+ * this, idle runs that are too short alone would stay idle while clean ones become resident. */
 static uint32_t take_joined(uint32_t run, uint32_t count)
 {
     const uint32_t idle = kvi_source.blocks[run].run_blocks;
