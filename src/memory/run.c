@@ -11,7 +11,7 @@
  *   1. Every committed block but block 0 belongs to exactly one run; a run's first and last entry
  *      carry its state.
  *   2. No two neighbouring runs are both idle or both clean. Idle and clean ones are not joined: a
- *      request prefers resident memory, and a clean run is known to read as zero. A long request may
+ *      request prefers resident memory, and a clean run is known to read as zero. A long one may
  *      take both.
  *   3. filled has a bit for every bin that is not empty.
  *
