@@ -22,6 +22,7 @@
 #define RESERVE_BYTES_MAX ((size_t)1 << 40)
 #define RESERVE_BYTES_MIN ((size_t)64 << 20)
 #define IDLE_BYTES_DEFAULT ((size_t)16 << 20)
+#define PATIENCE_NS UINT64_C(1000000000)
 
 kvi_source_t kvi_source = {.idle_limit = (uint32_t)(IDLE_BYTES_DEFAULT >> KVI_BLOCK_SHIFT),
                            .adapts = true,
@@ -440,14 +441,36 @@ static uint32_t purge_step(size_t keep_bytes, size_t max_bytes)
     return (uint32_t)((step + KVI_BLOCK_BYTES - 1) >> KVI_BLOCK_SHIFT);
 }
 
-size_t kvi_block_purge(size_t keep_bytes, size_t max_bytes)
+/* Whether parts of huge pages may go back. Not at once: giving a part back frees nothing before the
+ * system is short, and an owner that empties blocks here and there has whole ones soon. */
+static bool may_split(void)
+{
+    const uint64_t now = kvi_os_monotonic_ns();
+    if (kvi_source.above_since == 0) {
+        kvi_source.above_since = now;
+    }
+    return !kvi_source.adapts || now - kvi_source.above_since >= PATIENCE_NS;
+}
+
+/* Takes the next idle run to be given back; 0: it is enough. */
+static uint32_t take_idle(size_t keep_bytes, size_t max_bytes, bool split, uint32_t *count)
+{
+    const uint32_t step = purge_step(keep_bytes, max_bytes);
+    if (step == 0) {
+        kvi_source.above_since = 0;
+        return 0;
+    }
+    const uint32_t first = kvi_run_take_idle(step, split, count);
+    return first != 0 || !may_split() ? first : kvi_run_take_idle(step, true, count);
+}
+
+static size_t purge(size_t keep_bytes, size_t max_bytes, bool split)
 {
     size_t purged = 0;
     while (purged < max_bytes) {
         uint32_t count = 0;
         kvi_source_lock();
-        const uint32_t step = purge_step(keep_bytes, max_bytes - purged);
-        const uint32_t first = step == 0 ? 0 : kvi_run_take_idle(step, &count);
+        const uint32_t first = take_idle(keep_bytes, max_bytes - purged, split, &count);
         kvi_source_unlock();
         if (first == 0) {
             break;
@@ -462,6 +485,16 @@ size_t kvi_block_purge(size_t keep_bytes, size_t max_bytes)
     return purged;
 }
 
+size_t kvi_block_purge(size_t keep_bytes, size_t max_bytes)
+{
+    return purge(keep_bytes, max_bytes, false);
+}
+
+size_t kvi_block_purge_now(size_t keep_bytes, size_t max_bytes)
+{
+    return purge(keep_bytes, max_bytes, true);
+}
+
 void kv_memory_set_idle_limit(size_t bytes)
 {
     const size_t limit = bytes < RESERVE_BYTES_MAX ? bytes : RESERVE_BYTES_MAX;
@@ -469,7 +502,7 @@ void kv_memory_set_idle_limit(size_t bytes)
     kvi_source.idle_limit = (uint32_t)(limit >> KVI_BLOCK_SHIFT);
     kvi_source.adapts = false;
     kvi_source_unlock();
-    (void)kvi_block_purge(limit, SIZE_MAX);
+    (void)kvi_block_purge_now(limit, SIZE_MAX);
 }
 
 void kvi_block_stats(kv_memory_stats_t *stats)

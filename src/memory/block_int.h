@@ -92,18 +92,19 @@ typedef struct kvi_source {
     uint32_t committed;   /* blocks */
     uint32_t bins[2][KVI_RUN_BINS]; /* first run of each length class: idle runs, clean runs */
     uint64_t filled[2][KVI_RUN_BINS / 64];
-    uint32_t shared;     /* first block with free pages */
-    uint32_t used;       /* blocks in used and shared runs */
-    uint32_t idle;       /* blocks in idle runs */
-    uint32_t peak;       /* highest used + idle */
-    uint32_t idle_limit; /* blocks */
-    bool adapts;         /* the limit is the default, which regret raises */
-    uint32_t purged;     /* blocks given back to the system and not taken again since */
-    uint32_t regret;     /* of those, blocks that were taken again: they should have been kept */
-    _Atomic bool hooked; /* the fork hooks are registered */
-    bool huge;           /* regions are advised huge from now on */
-    uint32_t huge_from;  /* from this block on regions may have huge pages */
-    size_t refuse_after; /* test hook: acquisitions until the system "refuses"; 0: never */
+    uint32_t shared;      /* first block with free pages */
+    uint32_t used;        /* blocks in used and shared runs */
+    uint32_t idle;        /* blocks in idle runs */
+    uint32_t peak;        /* highest used + idle */
+    uint32_t idle_limit;  /* blocks */
+    uint64_t above_since; /* clock reading when only parts of huge pages were left to give; 0: no */
+    bool adapts;          /* the limit is the default, which regret raises */
+    uint32_t purged;      /* blocks given back to the system and not taken again since */
+    uint32_t regret;      /* of those, blocks that were taken again: they should have been kept */
+    _Atomic bool hooked;  /* the fork hooks are registered */
+    bool huge;            /* regions are advised huge from now on */
+    uint32_t huge_from;   /* from this block on regions may have huge pages */
+    size_t refuse_after;  /* test hook: acquisitions until the system "refuses"; 0: never */
 } kvi_source_t;
 
 /* The one source of the process. Zeros are a source that has not reserved yet. */
@@ -154,8 +155,9 @@ bool kvi_run_take_at(uint32_t first, uint32_t count);
 /* Makes count used blocks idle, or clean, and joins them with free neighbours of that state. */
 void kvi_run_give(uint32_t first, uint32_t count, kvi_run_state_t state);
 /* Takes about count blocks off an idle run, to be given back to the system: state BUSY. Whole huge
- * pages first, then the longest run's end. 0: none is idle. */
-uint32_t kvi_run_take_idle(uint32_t count, uint32_t *taken);
+ * pages first, then the longest run's end, unless that is a part of huge pages and split is false.
+ * 0: there is none. */
+uint32_t kvi_run_take_idle(uint32_t count, bool split, uint32_t *taken);
 /* Verifies that the runs partition the committed blocks and that bins and counts agree. Takes the
  * mutex. */
 kv_status_t kvi_run_check(void);
@@ -171,6 +173,8 @@ typedef struct kvi_block_request {
     uint16_t tag;       /* for every block; KVI_TAG_OTHER: heads are not recorded either */
 } kvi_block_request_t;
 
+/* As kvi_block_purge, but parts of huge pages go back at once. */
+size_t kvi_block_purge_now(size_t keep_bytes, size_t max_bytes);
 /* What kvi_block_acquire obtains for bytes: whole pages or blocks; 0 for what no address space
  * could hold. */
 size_t kvi_block_rounded(size_t bytes);

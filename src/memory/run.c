@@ -375,7 +375,7 @@ static bool choose_whole(uint32_t count, uint32_t *run, uint32_t *begin, uint32_
     return false;
 }
 
-uint32_t kvi_run_take_idle(uint32_t count, uint32_t *taken)
+uint32_t kvi_run_take_idle(uint32_t count, bool split, uint32_t *taken)
 {
     uint32_t run;
     uint32_t begin;
@@ -388,6 +388,9 @@ uint32_t kvi_run_take_idle(uint32_t count, uint32_t *taken)
         run = kvi_source.bins[SET_IDLE][bin];
         end = run + kvi_source.blocks[run].run_blocks;
         begin = end - run > count ? end - count : run;
+        if (!split && end > kvi_source.huge_from) {
+            return 0;
+        }
     }
     carve(run, begin, end - begin);
     set_state(begin, end - begin, KVI_RUN_BUSY);

@@ -221,7 +221,7 @@ size_t kv_store_usable_size(const void *pointer)
 void kv_memory_cleanup(void)
 {
     kvi_cache_flush();
-    (void)kvi_block_purge(0, SIZE_MAX);
+    (void)kvi_block_purge_now(0, SIZE_MAX);
 }
 
 kv_status_t kv_memory_stats(kv_memory_stats_t *stats)

@@ -177,7 +177,7 @@ static void what_is_said_to_be_zero_is_zero(void **state)
         memset(run, 0xaa, COUNT * KVI_BLOCK_BYTES);
         kvi_block_release(NULL, run, COUNT * KVI_BLOCK_BYTES);
         if (i % 2 == 1) {
-            (void)kvi_block_purge(0, SIZE_MAX);
+            (void)kvi_block_purge_now(0, SIZE_MAX);
         }
     }
     assert_true(saw_zeroed);
@@ -206,12 +206,41 @@ static void the_idle_limit_holds(void **state)
     kv_memory_set_idle_limit((size_t)16 << 20);
 }
 
+/* In huge pages a default process gives back whole ones first, and parts only after a second. */
+static void parts_of_huge_pages_wait(void **state)
+{
+    (void)state;
+    enum { COUNT = 64 * 32 }; /* 128 MB */
+    kv_memory_cleanup();
+    kvi_source.adapts = true;
+    static void *runs[COUNT];
+    size_t obtained = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        runs[i] = kvi_block_acquire(NULL, &owner, KVI_BLOCK_BYTES, &obtained);
+    }
+    const uint32_t limit = kvi_source.idle_limit + kvi_source.used / 2;
+    for (size_t i = 0; i < COUNT; i++) {
+        if (i % 16 != 0) {
+            kvi_block_release(NULL, runs[i], KVI_BLOCK_BYTES);
+        }
+    }
+    assert_true(kvi_source.idle > limit);
+    assert_true(kvi_source.above_since != 0);
+    kvi_source.above_since = 1; /* a long time ago */
+    assert_true(kvi_block_purge(0, SIZE_MAX) > 0);
+    assert_int_equal(kvi_source.idle, 0);
+    for (size_t i = 0; i < COUNT; i += 16) {
+        kvi_block_release(NULL, runs[i], KVI_BLOCK_BYTES);
+    }
+    kv_memory_set_idle_limit((size_t)kvi_source.idle_limit << KVI_BLOCK_SHIFT);
+}
+
 /* Who frees and takes 40 MB in turn beside 100 MB in use gets the same pages after a few times. */
 static void what_is_regretted_is_kept(void **state)
 {
     (void)state;
     const uint32_t limit = kvi_source.idle_limit;
-    (void)kvi_block_purge(0, SIZE_MAX);
+    (void)kvi_block_purge_now(0, SIZE_MAX);
     kvi_source.adapts = true;
     size_t obtained = 0;
     void *const live = kvi_block_acquire(NULL, &owner, (size_t)100 << 20, &obtained);
@@ -239,12 +268,12 @@ static void purge_goes_in_slices(void **state)
     kvi_block_release(NULL, run, obtained);
     const size_t idle = (size_t)kvi_source.idle << KVI_BLOCK_SHIFT;
     assert_true(idle >= obtained);
-    const size_t slice = kvi_block_purge(0, (size_t)1 << 20);
+    const size_t slice = kvi_block_purge_now(0, (size_t)1 << 20);
     assert_true(slice >= (size_t)1 << 20 && slice <= (size_t)4 << 20);
     assert_int_equal((size_t)kvi_source.idle << KVI_BLOCK_SHIFT, idle - slice);
-    (void)kvi_block_purge((size_t)4 << 20, SIZE_MAX);
+    (void)kvi_block_purge_now((size_t)4 << 20, SIZE_MAX);
     assert_true((size_t)kvi_source.idle << KVI_BLOCK_SHIFT <= (size_t)4 << 20);
-    assert_int_equal(kvi_block_purge((size_t)64 << 20, SIZE_MAX), 0);
+    assert_int_equal(kvi_block_purge_now((size_t)64 << 20, SIZE_MAX), 0);
 }
 
 static void many_are_released_at_once(void **state)
@@ -379,7 +408,7 @@ static void random_runs_keep_their_bytes(void **state)
             assert_int_equal(kv_budget_used(budget), charged(slots));
         }
         if (random >> 52 == 0) {
-            (void)kvi_block_purge(0, (size_t)1 << 20);
+            (void)kvi_block_purge_now(0, (size_t)1 << 20);
         }
     }
     for (size_t i = 0; i < SLOTS; i++) {
@@ -449,6 +478,7 @@ int main(void)
         SOURCE_TEST(aligned_runs_leave_their_ends_free),
         SOURCE_TEST(what_is_said_to_be_zero_is_zero),
         SOURCE_TEST(the_idle_limit_holds),
+        SOURCE_TEST(parts_of_huge_pages_wait),
         SOURCE_TEST(what_is_regretted_is_kept),
         SOURCE_TEST(purge_goes_in_slices),
         SOURCE_TEST(many_are_released_at_once),
