@@ -14,7 +14,7 @@
 #define CELL_BITS 12u /* home and tag together: see invariant 6 in hash_int.h */
 #define CELL_TAG_MASK 255u
 #define UNSURE_MAX 64u
-#define GROW_PIECES 1u
+#define GROW_PIECES 2u
 #define BUCKETS_AHEAD 3u /* whose entries are on the way while one bucket is dealt out */
 #define KEY_REACH 24u    /* where a usual key ends; it may lie across two lines */
 
@@ -28,13 +28,13 @@ static uint32_t slots_of(uint32_t pieces)
 /* Entries at which a segment grows. */
 static uint32_t full_of(uint32_t pieces)
 {
-    return slots_of(pieces) * 28 / 32;
+    return slots_of(pieces) * 30 / 32;
 }
 
 uint32_t kvi_segment_fit(size_t entries)
 {
     uint32_t pieces = SEGMENT_PIECES_MIN;
-    while (pieces < SEGMENT_PIECES_MAX && entries > slots_of(pieces) * 27 / 32) {
+    while (pieces < SEGMENT_PIECES_MAX && entries > slots_of(pieces) * 28 / 32) {
         pieces++;
     }
     return pieces;
@@ -284,8 +284,9 @@ static void put_off(resize_t *resize, uint32_t ref)
 /* The home in the image, or that the twelve bits leave two. */
 static bool image_home(const image_t *image, uint32_t cell, uint32_t *home)
 {
-    *home = (cell * image->buckets) >> CELL_BITS;
-    return *home == ((cell + 1) * image->buckets - 1) >> CELL_BITS;
+    const uint32_t product = cell * image->buckets;
+    *home = product >> CELL_BITS;
+    return *home == (product + image->buckets - 1) >> CELL_BITS;
 }
 
 static void resize_bucket(resize_t *resize, const kvi_hash_bucket_t *bucket, uint32_t number)
