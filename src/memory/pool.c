@@ -402,6 +402,24 @@ bool kv_pool_owns(const kv_pool_t *pool, const void *pointer)
     return kvi_heap_owns(&pool->heap, pointer);
 }
 
+/* The address below which the class has spans enough for its objects. What stands there stays, so
+ * that the blocks above it, and with them whole huge pages, become empty. */
+static const char *pivot_of(kv_pool_t *pool, size_t number)
+{
+    const kvi_heap_class_t *const class = &pool->heap.classes[number];
+    const uint32_t spans = class->spans;
+    const uint32_t before = pool->pivot_spans[number];
+    const uint32_t change = spans > before ? spans - before : before - spans;
+    if (before == 0 || change > before / 8) {
+        const size_t objects = kvi_load(&class->taken);
+        const size_t needed = (objects + objects / 64) / class->span_objects + 1;
+        pool->pivots[number] =
+            kvi_windows_pivot(&pool->windows, number, needed * class->span_blocks);
+        pool->pivot_spans[number] = spans;
+    }
+    return pool->pivots[number];
+}
+
 bool kv_pool_sparse(const kv_pool_t *pool, const void *pointer)
 {
     if (!kvi_heap_is_sparse(&pool->heap, pointer)) {
@@ -410,6 +428,9 @@ bool kv_pool_sparse(const kv_pool_t *pool, const void *pointer)
     /* The pool is the caller's to use, and this is a hint to it: see "Compacting" above. */
     kv_pool_t *const own = (kv_pool_t *)(uintptr_t)pool;
     const size_t number = kvi_source.tags[kvi_block_number(pointer)].size_class;
+    if ((const char *)pointer < pivot_of(own, number)) {
+        return false;
+    }
     if (own->compacting[number] == 0) {
         close_magazine(own, number);
         if (!open_magazine(own, number)) {

@@ -133,3 +133,75 @@ size_t kvi_windows_count(const kvi_windows_t *windows)
     }
     return blocks;
 }
+
+/* Whether this block belongs to this class and to the pool's window. A block of another pool may look
+ * the same, which moves the pivot a little. */
+static bool is_of_class(uint32_t block, size_t window, size_t number)
+{
+    const kvi_tag_t tag = kvi_source.tags[block];
+    return tag.size_class == number && tag.window == window;
+}
+
+/* The blocks of the class in each window. */
+static void count_class(const kvi_windows_t *windows, size_t number, uint8_t *counts)
+{
+    for (uint32_t i = 1; i < windows->end; i++) {
+        counts[i] = 0;
+        if (windows->bases[i] == NULL) {
+            continue;
+        }
+        const uint32_t first = kvi_block_number(windows->bases[i]);
+        for (uint32_t j = 0; j < KVI_REGION_BLOCKS; j++) {
+            counts[i] = (uint8_t)(counts[i] + is_of_class(first + j, i, number));
+        }
+    }
+}
+
+/* The blocks counted in windows that begin below this block. */
+static size_t count_below(const kvi_windows_t *windows, const uint8_t *counts, uint32_t block)
+{
+    size_t blocks = 0;
+    for (uint32_t i = 1; i < windows->end; i++) {
+        if (windows->bases[i] != NULL && kvi_block_number(windows->bases[i]) < block) {
+            blocks += counts[i];
+        }
+    }
+    return blocks;
+}
+
+/* Goes from block through its window until left more blocks of the class are behind. */
+static uint32_t walk_window(const kvi_windows_t *windows, size_t number, uint32_t block,
+                            size_t left)
+{
+    uint32_t window = 1;
+    while (window < windows->end &&
+           (windows->bases[window] == NULL || kvi_block_number(windows->bases[window]) != block)) {
+        window++;
+    }
+    const uint32_t end = block + KVI_REGION_BLOCKS;
+    while (left > 0 && block < end) {
+        left -= is_of_class(block, window, number);
+        block++;
+    }
+    return block;
+}
+
+const char *kvi_windows_pivot(const kvi_windows_t *windows, size_t number, size_t blocks)
+{
+    uint8_t counts[KVI_WINDOWS_MAX];
+    count_class(windows, number, counts);
+    /* The last window with fewer blocks of the class below it, by halving the address space. */
+    uint32_t low = 0;
+    uint32_t high = (uint32_t)(kvi_source.reserved_bytes >> KVI_WINDOW_SHIFT);
+    while (high - low > 1) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (count_below(windows, counts, middle * KVI_REGION_BLOCKS) < blocks) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    const uint32_t first = low * KVI_REGION_BLOCKS;
+    const size_t below = count_below(windows, counts, first);
+    return kvi_block_address(walk_window(windows, number, first, blocks - below));
+}
