@@ -134,8 +134,8 @@ size_t kvi_windows_count(const kvi_windows_t *windows)
     return blocks;
 }
 
-/* Whether this block belongs to this class and to the pool's window. A block of another pool may look
- * the same, which moves the pivot a little. */
+/* Whether this block belongs to this class and to the pool's window. A block of another pool may
+ * look the same, which moves the pivot a little. */
 static bool is_of_class(uint32_t block, size_t window, size_t number)
 {
     const kvi_tag_t tag = kvi_source.tags[block];

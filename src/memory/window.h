@@ -34,8 +34,8 @@ void kvi_windows_leave(kvi_windows_t *windows, uint32_t first, uint32_t count);
 void kvi_windows_clear(kvi_windows_t *windows, kv_budget_t *budget);
 /* Bytes charged for the tables. */
 size_t kvi_windows_bytes(const kvi_windows_t *windows);
-/* The address below which blocks blocks of this class of the pool lie; past all of them if there are
- * no more. O(windows). */
+/* The address below which blocks blocks of this class of the pool lie; past all of them if there
+ * are no more. O(windows). */
 const char *kvi_windows_pivot(const kvi_windows_t *windows, size_t number, size_t blocks);
 /* The blocks in all windows. */
 size_t kvi_windows_count(const kvi_windows_t *windows);
