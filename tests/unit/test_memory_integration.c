@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The specification's integration test of the pool: what a program does with the five functions, in
- * both builds. Also run on its own: `make memory-integration`. */
+ * both builds. Also run on its own: `make integration`. */
 #include "test.h"
 
 #include <concordkv/kv_memory.h>
