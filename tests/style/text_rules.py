@@ -22,7 +22,7 @@ ALLOCATORS = "malloc|calloc|realloc|free|strdup|strndup|reallocarray|aligned_all
 RESERVED_ALLOWED = re.compile(
     r"__(attribute__|asm__|builtin_\w+|atomic_\w+|sync_\w+|has_\w+|cplusplus|GNUC\w*|clang\w*|func__|FILE__"
     r"|LINE__|VA_ARGS__|SANITIZE_\w+|STDC\w*|BYTE_ORDER__|ORDER_\w+|x86_64__|aarch64__|SSE\w*|AVX\w*"
-    r"|asan_\w+|tsan_\w+|msan_\w+|lsan_\w+|OPTIMIZE__|typeof__|extension__|linux__|restrict|int128"
+    r"|wrap_\w+|real_\w+|asan_\w+|tsan_\w+|msan_\w+|lsan_\w+|OPTIMIZE__|typeof__|extension__|linux__|restrict|int128"
     r"|SIZEOF_\w+|m128i\w*|m256i\w*|VERSION__)"
     r"|_(Static_assert|Atomic|Alignas|Alignof|Generic|Thread_local|Noreturn|Bool|GNU_SOURCE|POSIX\w*"
     r"|SC_\w+|exit|mm\w+|CS_\w+|PC_\w+)"
