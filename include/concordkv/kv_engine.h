@@ -40,7 +40,7 @@ typedef struct kv_engine_options {
 /* Bytes, as obtained from the process: key + value + index + slack = total, which is what the
  * budget is charged. */
 typedef struct kv_engine_memory {
-    size_t key_bytes;
+    size_t key_bytes; /* as stored: what keys have in common may count once */
     size_t value_bytes;
     size_t index_bytes; /* tables, nodes, headers of entries */
     size_t slack_bytes; /* rounding, free objects and pool metadata */

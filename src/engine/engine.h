@@ -6,5 +6,6 @@
 #include <concordkv/kv_engine.h>
 
 extern const kv_engine_ops_t kvi_hash_engine;
+extern const kv_engine_ops_t kvi_bptree_engine;
 
 #endif

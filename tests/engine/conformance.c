@@ -105,7 +105,11 @@ static void compare_figures(fixture_t *fixture)
     kv_engine_memory_t memory;
     assert_int_equal(fixture->ops->count(fixture->engine), fixture->model.count);
     assert_int_equal(fixture->ops->memory(fixture->engine, &memory), KV_OK);
-    assert_int_equal(memory.key_bytes, fixture->model.key_bytes);
+    if (fixture->ops->ordered) { /* what keys have in common may be stored once */
+        assert_true(memory.key_bytes <= fixture->model.key_bytes);
+    } else {
+        assert_int_equal(memory.key_bytes, fixture->model.key_bytes);
+    }
     assert_int_equal(memory.value_bytes, fixture->model.value_bytes);
     assert_int_equal(memory.key_bytes + memory.value_bytes + memory.index_bytes +
                          memory.slack_bytes,

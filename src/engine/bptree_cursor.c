@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Cursors of the B+tree engine. A cursor keeps a copy of its key, so that it goes on from there
+ * whatever is written meanwhile; and the way to its entry, which holds as long as the engine has
+ * not changed, so that the next entry is one slot further. One user at a time, as the engine.
+ */
+#include "engine/bptree_int.h"
+
+#define LINE_BYTES 64u
+
+typedef struct bptree_cursor {
+    kv_cursor_t cursor;
+    kvi_bptree_t *tree;
+    bool valid;
+    uint64_t changes; /* tree->changes when the path was made */
+    kvi_path_t path;  /* to the entry */
+    char *key;        /* own_key, or an object for longer ones */
+    size_t key_bytes;
+    size_t key_capacity; /* of that object; 0: there is none */
+    char own_key[KEY_BUFFER_BYTES];
+} bptree_cursor_t;
+
+static void count_object(kvi_bptree_t *tree, size_t bytes)
+{
+    tree->cursor_bytes += bytes;
+    tree->cursor_objects++;
+}
+
+static void uncount_object(kvi_bptree_t *tree, size_t bytes)
+{
+    tree->cursor_bytes -= bytes;
+    tree->cursor_objects--;
+}
+
+kv_status_t kvi_bptree_cursor_open(kv_engine_t *engine, kv_cursor_t **cursor)
+{
+    kvi_bptree_t *const tree = (kvi_bptree_t *)engine;
+    bptree_cursor_t *const made = kvi_bptree_alloc(tree, sizeof *made);
+    if (made == NULL) {
+        return KV_NO_MEMORY;
+    }
+    memset(made, 0, sizeof *made);
+    made->cursor.ops = engine->ops;
+    made->tree = tree;
+    made->key = made->own_key;
+    count_object(tree, sizeof *made);
+    *cursor = &made->cursor;
+    return KV_OK;
+}
+
+static void free_long_key(bptree_cursor_t *cursor)
+{
+    if (cursor->key_capacity > 0) {
+        uncount_object(cursor->tree, cursor->key_capacity);
+        kvi_bptree_free(cursor->tree, cursor->key, cursor->key_capacity);
+        cursor->key_capacity = 0;
+    }
+}
+
+void kvi_bptree_cursor_close(kv_cursor_t *cursor)
+{
+    bptree_cursor_t *const closing = (bptree_cursor_t *)cursor;
+    if (closing != NULL) {
+        free_long_key(closing);
+        uncount_object(closing->tree, sizeof *closing);
+        kvi_bptree_free(closing->tree, closing, sizeof *closing);
+    }
+}
+
+bool kvi_bptree_cursor_valid(const kv_cursor_t *cursor)
+{
+    return ((const bptree_cursor_t *)cursor)->valid;
+}
+
+/* ---- standing ---- */
+
+static kv_status_t keep_long_key(bptree_cursor_t *cursor, kv_slice_t key)
+{
+    if (key.size > cursor->key_capacity) {
+        char *const object = kvi_bptree_alloc(cursor->tree, key.size);
+        if (object == NULL) {
+            return KV_NO_MEMORY;
+        }
+        free_long_key(cursor);
+        count_object(cursor->tree, key.size);
+        cursor->key = object;
+        cursor->key_capacity = key.size;
+    }
+    memcpy(cursor->key, key.data, key.size);
+    cursor->key_bytes = key.size;
+    return KV_OK;
+}
+
+/* Stands at the path's entry. */
+static kv_status_t stand(bptree_cursor_t *cursor)
+{
+    const kvi_path_t *const path = &cursor->path;
+    const kv_slice_t key = kvi_leaf_key(path->leaf, path->slot, cursor->own_key);
+    if (key.data != cursor->own_key) {
+        if (keep_long_key(cursor, key) != KV_OK) {
+            cursor->changes = cursor->tree->changes - 1; /* the path is not to its key */
+            return KV_NO_MEMORY;
+        }
+    } else {
+        free_long_key(cursor);
+        cursor->key = cursor->own_key;
+        cursor->key_bytes = key.size;
+    }
+    cursor->changes = cursor->tree->changes;
+    cursor->valid = true;
+    return KV_OK;
+}
+
+static kv_status_t fall_off(bptree_cursor_t *cursor)
+{
+    cursor->valid = false;
+    return KV_NOT_FOUND;
+}
+
+static void prefetch_next_leaf(const bptree_cursor_t *cursor)
+{
+    const kvi_path_t *const path = &cursor->path;
+    if (cursor->tree->height > 0 && path->at[0].index + 1u < path->at[0].node->count) {
+        const char *const next =
+            kvi_bptree_child(cursor->tree, path->at[0].node, path->at[0].index + 1);
+        kvi_prefetch(next);
+        kvi_prefetch(next + LINE_BYTES);
+        kvi_prefetch(next + path->leaf->size - LINE_BYTES);
+    }
+}
+
+/* Stands at the path's place or, if that is the end of a leaf, at the beginning of the next one. */
+static kv_status_t stand_from(bptree_cursor_t *cursor)
+{
+    kvi_path_t *const path = &cursor->path;
+    if (path->slot == path->leaf->count) {
+        if (!kvi_path_next_leaf(cursor->tree, path)) {
+            return fall_off(cursor);
+        }
+        prefetch_next_leaf(cursor);
+    }
+    return stand(cursor);
+}
+
+/* Stands at the entry before the path's place. */
+static kv_status_t stand_before(bptree_cursor_t *cursor)
+{
+    kvi_path_t *const path = &cursor->path;
+    if (path->slot > 0) {
+        path->slot--;
+    } else if (!kvi_path_previous_leaf(cursor->tree, path)) {
+        return fall_off(cursor);
+    }
+    return stand(cursor);
+}
+
+/* ---- moving ---- */
+
+static kv_status_t stand_at_rank(bptree_cursor_t *cursor, uint64_t rank)
+{
+    if (cursor->tree->count == 0) {
+        return fall_off(cursor);
+    }
+    kvi_bptree_descend_rank(cursor->tree, rank, &cursor->path);
+    return stand(cursor);
+}
+
+kv_status_t kvi_bptree_cursor_first(kv_cursor_t *cursor)
+{
+    return stand_at_rank((bptree_cursor_t *)cursor, 0);
+}
+
+kv_status_t kvi_bptree_cursor_last(kv_cursor_t *cursor)
+{
+    bptree_cursor_t *const moving = (bptree_cursor_t *)cursor;
+    return stand_at_rank(moving, moving->tree->count - 1);
+}
+
+kv_status_t kvi_bptree_cursor_seek(kv_cursor_t *cursor, kv_slice_t key)
+{
+    bptree_cursor_t *const moving = (bptree_cursor_t *)cursor;
+    kvi_bptree_descend(moving->tree, key, &moving->path);
+    return moving->path.leaf != NULL ? stand_from(moving) : fall_off(moving);
+}
+
+/* Finds the cursor's own place again after the tree has changed. The path is then to its key, or to
+ * the first one behind it. False if the tree is empty. */
+static bool find_again(bptree_cursor_t *cursor)
+{
+    if (cursor->changes == cursor->tree->changes) {
+        cursor->path.found = true;
+        return true;
+    }
+    const kv_slice_t key = {cursor->key, cursor->key_bytes};
+    kvi_bptree_descend(cursor->tree, key, &cursor->path);
+    return cursor->path.leaf != NULL;
+}
+
+/* The next entry of the same leaf, if the last key was one of it and both are inline: then the
+ * prefix is in own_key already. */
+static bool step_in_leaf(bptree_cursor_t *cursor)
+{
+    const kvi_leaf_t *const leaf = cursor->path.leaf;
+    const uint32_t next = cursor->path.slot + 1;
+    if (cursor->changes != cursor->tree->changes || cursor->key != cursor->own_key ||
+        next >= leaf->count) {
+        return false;
+    }
+    const uint64_t slot = kvi_leaf_slots(leaf)[next];
+    if ((slot & SLOT_KEY_APART) != 0) {
+        return false;
+    }
+    cursor->path.slot = next;
+    cursor->key_bytes = kvi_leaf_finish_key(leaf, slot, cursor->own_key).size;
+    return true;
+}
+
+kv_status_t kvi_bptree_cursor_next(kv_cursor_t *cursor)
+{
+    bptree_cursor_t *const moving = (bptree_cursor_t *)cursor;
+    if (moving->valid && step_in_leaf(moving)) {
+        return KV_OK;
+    }
+    if (!moving->valid) {
+        return KV_NOT_FOUND;
+    }
+    if (!find_again(moving)) {
+        return fall_off(moving);
+    }
+    moving->path.slot += moving->path.found;
+    return stand_from(moving);
+}
+
+kv_status_t kvi_bptree_cursor_prev(kv_cursor_t *cursor)
+{
+    bptree_cursor_t *const moving = (bptree_cursor_t *)cursor;
+    if (!moving->valid) {
+        return KV_NOT_FOUND;
+    }
+    return find_again(moving) ? stand_before(moving) : fall_off(moving);
+}
+
+kv_slice_t kvi_bptree_cursor_key(const kv_cursor_t *cursor)
+{
+    const bptree_cursor_t *const standing = (const bptree_cursor_t *)cursor;
+    return standing->valid ? (kv_slice_t){standing->key, standing->key_bytes}
+                           : (kv_slice_t){NULL, 0};
+}
+
+/* The value under the cursor's key now: data NULL if the key is gone. */
+kv_slice_t kvi_bptree_cursor_value(const kv_cursor_t *cursor)
+{
+    const bptree_cursor_t *const standing = (const bptree_cursor_t *)cursor;
+    kv_slice_t value = {NULL, 0};
+    if (standing->valid && standing->changes == standing->tree->changes) {
+        const kvi_leaf_t *const leaf = standing->path.leaf;
+        return kvi_leaf_value(leaf, kvi_leaf_slots(leaf)[standing->path.slot]);
+    }
+    if (standing->valid) {
+        const kv_slice_t key = {standing->key, standing->key_bytes};
+        (void)kvi_bptree_get(&standing->tree->engine, key, &value);
+    }
+    return value;
+}
