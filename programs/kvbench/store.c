@@ -25,6 +25,11 @@ static void *hash_open(void)
     return open_engine("hash");
 }
 
+static void *bptree_open(void)
+{
+    return open_engine("bptree");
+}
+
 static void engine_close(void *store)
 {
     kv_engine_t *const engine = store;
@@ -120,13 +125,27 @@ static const store_ops_t store_hash = {
     .bytes = engine_bytes,
 };
 
+static const store_ops_t store_bptree = {
+    .name = "bptree",
+    .open = bptree_open,
+    .close = engine_close,
+    .put = engine_put,
+    .get = engine_get,
+    .del = engine_del,
+    .iterate = engine_iterate,
+    .get_many = engine_get_many,
+    .prefetch = engine_prefetch,
+    .scan = engine_scan,
+    .bytes = engine_bytes,
+};
+
 /* ---- the table; KVBENCH_PEERS(X) lists the peers of this build ---- */
 
 #define DECLARE_PEER(name) extern const store_ops_t store_##name;
 KVBENCH_PEERS(DECLARE_PEER)
 #undef DECLARE_PEER
 
-static const store_ops_t *const stores[] = {&store_hash,
+static const store_ops_t *const stores[] = {&store_hash, &store_bptree,
 #define PEER_ROW(name) &store_##name,
                                             KVBENCH_PEERS(PEER_ROW)
 #undef PEER_ROW
