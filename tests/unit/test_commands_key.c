@@ -223,10 +223,12 @@ static void fill(commands_t *commands, size_t count)
 static size_t read_head(const char **at, char type)
 {
     assert_int_equal(**at, type);
-    char *end;
-    const size_t number = strtoul(*at + 1, &end, 10);
-    assert_memory_equal(end, "\r\n", 2);
-    *at = end + 2;
+    size_t number = 0;
+    for (++*at; **at >= '0' && **at <= '9'; ++*at) {
+        number = number * 10 + (size_t)(**at - '0');
+    }
+    assert_memory_equal(*at, "\r\n", 2);
+    *at += 2;
     return number;
 }
 
