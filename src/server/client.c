@@ -47,8 +47,6 @@ void kvi_client_close(kvi_client_t *client)
     }
     server->clients--;
     clear_text(&client->name);
-    clear_text(&client->library_name);
-    clear_text(&client->library_version);
     kvi_reply_close(&client->reply);
 }
 
@@ -79,12 +77,20 @@ kvi_request_t kvi_client_request(kvi_client_t *client, int64_t now_ms, size_t ar
     };
 }
 
-kv_status_t kvi_client_set_text(char **field, kv_slice_t text)
+bool kvi_client_is_text(kv_slice_t text)
 {
     for (size_t i = 0; i < text.size; i++) {
         if (text.data[i] < '!' || text.data[i] > '~') {
-            return KV_INVALID;
+            return false;
         }
+    }
+    return true;
+}
+
+kv_status_t kvi_client_set_text(char **field, kv_slice_t text)
+{
+    if (!kvi_client_is_text(text)) {
+        return KV_INVALID;
     }
     char *copy = NULL;
     if (text.size > 0) {

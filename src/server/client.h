@@ -37,8 +37,6 @@ struct kvi_client {
                      ends */
     bool killed;  /* ends at once, whatever waits to be sent */
     char *name;   /* NUL-terminated, or NULL */
-    char *library_name;
-    char *library_version;
     char address[KVI_CLIENT_ADDRESS_BYTES];       /* "127.0.0.1:50000" */
     char local_address[KVI_CLIENT_ADDRESS_BYTES]; /* "127.0.0.1:6379" */
     int descriptor;
@@ -46,9 +44,9 @@ struct kvi_client {
     int64_t active_ms;            /* last request */
     const kvi_command_t *command; /* last one */
     uint64_t commands;
-    size_t input_bytes; /* waiting to be parsed, for CLIENT LIST */
-    size_t input_capacity;
-    size_t output_bytes; /* waiting to be sent */
+    size_t input_bytes;    /* received and not yet dropped, for CLIENT LIST: what runs included */
+    size_t input_capacity; /* of its own buffer; 0 while its bytes are in the turn's */
+    size_t output_bytes;   /* waiting to be sent */
 };
 
 /* Puts a zeroed client into the server's list under a new id. */
@@ -62,8 +60,10 @@ void kvi_client_reset(kvi_client_t *client);
 kvi_request_t kvi_client_request(kvi_client_t *client, int64_t now_ms, size_t argc,
                                  const kv_slice_t *argv);
 
-/* Copies text into *field (a name, a version), NULL for an empty one. KV_INVALID when it holds
- * blanks or other characters outside '!' to '~', KV_NO_MEMORY. */
+/* Whether all characters are within '!' to '~': no blanks, no newlines. */
+bool kvi_client_is_text(kv_slice_t text);
+/* Copies text into *field (a name), NULL for an empty one. KV_INVALID when it is no text by that
+ * rule, KV_NO_MEMORY. */
 kv_status_t kvi_client_set_text(char **field, kv_slice_t text);
 
 #endif

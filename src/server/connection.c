@@ -131,6 +131,8 @@ static void receive(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
     }
     connection->input_size += bytes;
     connection->turn_bytes += bytes;
+    connection->client.input_bytes = connection->input_size;
+    connection->client.input_capacity = connection->input_capacity;
     loop->server->stats.input_bytes += bytes;
     kvi_connection_mark_ready(connection);
 }
@@ -298,6 +300,8 @@ static void close_connection(kvi_connection_t *connection)
     connection->input = NULL;
     connection->input_capacity = 0;
     connection->input_size = 0;
+    connection->client.input_bytes = 0;
+    connection->client.input_capacity = 0;
     connection->client.killed = true;
     if (!uv_is_closing((uv_handle_t *)&connection->tcp)) {
         uv_close((uv_handle_t *)&connection->tcp, free_connection);
