@@ -73,6 +73,15 @@ size_t kvi_db_memory_used(const kvi_db_t *db)
     return kv_budget_used(db->budget);
 }
 
+uint64_t kvi_db_expired(kvi_db_t *db)
+{
+    uint64_t expired = 0;
+    for (size_t i = 0; i < db->keyspace_count; i++) {
+        expired += kvi_keyspace_expired(&db->keyspaces[i]);
+    }
+    return expired;
+}
+
 kv_status_t kvi_db_swap(kvi_db_t *db, size_t first, size_t second)
 {
     if (first >= db->keyspace_count || second >= db->keyspace_count) {

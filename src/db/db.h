@@ -42,6 +42,8 @@ kvi_keyspace_t *kvi_db_keyspace(kvi_db_t *db, size_t number); /* NULL: no such n
 /* The memory limit may change while open; data above it stay. */
 void kvi_db_set_memory_limit(kvi_db_t *db, size_t bytes);
 size_t kvi_db_memory_limit(const kvi_db_t *db);
+/* Late entries removed in all keyspaces since the database was opened, by whatever call. */
+uint64_t kvi_db_expired(kvi_db_t *db);
 size_t kvi_db_memory_used(const kvi_db_t *db); /* bytes obtained by all keyspaces */
 
 /* ---- reads; an expired key is never seen ---- */
@@ -68,7 +70,7 @@ kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t n
 /* Entries, late ones that have not been removed yet included, as DBSIZE counts. */
 uint64_t kvi_keyspace_count(const kvi_keyspace_t *keyspace);
 uint64_t kvi_keyspace_deadlines(const kvi_keyspace_t *keyspace); /* keys with a deadline */
-/* Late entries removed since the keyspace was opened, by whatever call. */
+/* Late entries removed since the keyspace was opened, by whatever call. Clearing keeps the count. */
 uint64_t kvi_keyspace_expired(const kvi_keyspace_t *keyspace);
 kv_status_t kvi_keyspace_random(kvi_keyspace_t *keyspace, uint64_t number, int64_t now_ms,
                                 kv_slice_t *key);

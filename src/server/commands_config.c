@@ -141,6 +141,7 @@ void kvi_cmd_config_resetstat(kvi_request_t *request)
 {
     kvi_server_t *const server = request->server;
     kvi_stats_reset(&server->stats);
+    server->stats.expired_before = kvi_db_expired(request->db);
     memset(server->command_stats, 0, server->commands.rows * sizeof server->command_stats[0]);
     kvi_reply_ok(request->reply);
 }

@@ -139,7 +139,8 @@ static void print_stats(const kvi_request_t *request, kvi_text_t *text)
                    (double)kvi_rate_per_second(&stats->input_rate) / 1024,
                    (double)kvi_rate_per_second(&stats->output_rate) / 1024);
     kvi_text_print(text, "rejected_connections:%" PRIu64 "\r\n", stats->connections_rejected);
-    kvi_text_print(text, "expired_keys:%" PRIu64 "\r\nevicted_keys:0\r\n", stats->expired);
+    kvi_text_print(text, "expired_keys:%" PRIu64 "\r\nevicted_keys:0\r\n",
+                   kvi_db_expired(request->db) - stats->expired_before);
     kvi_text_print(text, "keyspace_hits:%" PRIu64 "\r\nkeyspace_misses:%" PRIu64 "\r\n",
                    stats->keyspace_hits, stats->keyspace_misses);
     kvi_text_print(text, "pubsub_channels:0\r\npubsub_patterns:0\r\nlatest_fork_usec:0\r\n");

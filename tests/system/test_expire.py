@@ -24,6 +24,29 @@ def test_keys_go_by_themselves(client):
     assert client.info("stats")["expired_keys"] >= 5000
 
 
+def test_every_removed_late_key_is_counted(client):
+    client.config_resetstat()
+    assert client.info("stats")["expired_keys"] == 0
+    client.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+    try:
+        client.mset({"a": "v", "b": "v", "c": "v"})
+        for name in "abc":
+            client.pexpire(name, 5)
+        wait_until(client, lambda: client.pttl("c") == -2)
+        # Reads removed them, nobody else.
+        assert client.get("a") is None and client.exists("b") == 0
+        assert client.info("stats")["expired_keys"] == 3
+        client.execute_command("SWAPDB", 0, 9)
+        client.flushall()
+        assert client.info("stats")["expired_keys"] == 3
+    finally:
+        client.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", "1")
+    client.set("d", "v", px=1)
+    wait_until(client, lambda: client.info("stats")["expired_keys"] == 4)
+    client.config_resetstat()
+    assert client.info("stats")["expired_keys"] == 0
+
+
 def test_a_late_key_is_never_seen(client):
     client.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", "0")
     try:
