@@ -70,7 +70,7 @@ kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t n
 /* Entries, late ones that have not been removed yet included, as DBSIZE counts. */
 uint64_t kvi_keyspace_count(const kvi_keyspace_t *keyspace);
 uint64_t kvi_keyspace_deadlines(const kvi_keyspace_t *keyspace); /* keys with a deadline */
-/* Late entries removed since the keyspace was opened, by whatever call. Clearing keeps the count. */
+/* Late entries removed since the keyspace was opened, by whatever call. A clear keeps the count. */
 uint64_t kvi_keyspace_expired(const kvi_keyspace_t *keyspace);
 kv_status_t kvi_keyspace_random(kvi_keyspace_t *keyspace, uint64_t number, int64_t now_ms,
                                 kv_slice_t *key);
