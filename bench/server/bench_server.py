@@ -169,8 +169,9 @@ def parse_arguments():
 
 def complete_options(options):
     """Finds the programs and two processors."""
-    options.kvserver = os.path.join(options.build, "kvserver")
-    options.kvload = os.path.join(options.build, "bench", "kvload")
+    build = os.path.abspath(options.build)  # the servers run in folders of their own
+    options.kvserver = os.path.join(build, "kvserver")
+    options.kvload = os.path.join(build, "bench", "kvload")
     needed = [options.kvload] + [options.kvserver] * ("kvserver" in options.servers)
     for program in needed:
         if not os.access(program, os.X_OK):
