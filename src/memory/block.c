@@ -105,8 +105,8 @@ static void count_used(uint32_t count)
     }
 }
 
-/* Notes that count clean blocks were taken: some of them had better been kept. */
-static void regret(uint32_t count)
+/* Notes that count clean blocks were taken: whether some of them had better been kept. */
+static bool regret(uint32_t count)
 {
     const uint32_t again = count < kvi_source.purged ? count : kvi_source.purged;
     kvi_source.purged -= again;
@@ -114,6 +114,24 @@ static void regret(uint32_t count)
     if (kvi_source.regret > kvi_source.used) {
         kvi_source.regret = kvi_source.used;
     }
+    return again > 0;
+}
+
+/* Advises the pages from block begin to block end. */
+static void advise(uint32_t begin, uint32_t end, bool huge)
+{
+    if (begin < end) {
+        kvi_os_advise_huge(kvi_block_address(begin), (size_t)(end - begin) << KVI_BLOCK_SHIFT,
+                           huge);
+    }
+}
+
+/* Blocks that went back are in use again. Low ones are taken first, so a huge page is mostly full
+ * when its last block is taken: from then on it need not stay small, see advise_before_purge. */
+static void advise_after_regret(uint32_t first, uint32_t count)
+{
+    const uint32_t huge = KVI_HUGE_PAGE_BYTES >> KVI_BLOCK_SHIFT;
+    advise(first / huge * huge, (first + count) / huge * huge, true);
 }
 
 static void label(const kvi_block_request_t *request, uint32_t first)
@@ -166,6 +184,7 @@ uint32_t kvi_blocks_acquire(const kvi_block_request_t *request, bool *zeroed)
     const kv_huge_pages_t huge = request->owner->huge_pages;
     uint32_t first = 0;
     uint32_t clean = 0;
+    bool huge_again = false;
     kvi_source_lock();
     if (!is_refused()) {
         first = request->alignment > 1
@@ -175,12 +194,15 @@ uint32_t kvi_blocks_acquire(const kvi_block_request_t *request, bool *zeroed)
     if (first != 0) {
         label(request, first);
         count_used(request->count);
-        regret(clean);
+        huge_again = regret(clean) && first >= kvi_source.huge_from;
         *zeroed = clean == request->count;
     }
     kvi_source_unlock();
     if (first == 0) {
         kvi_budget_return(request->budget, bytes);
+    }
+    if (huge_again) {
+        advise_after_regret(first, request->count);
     }
     return first;
 }
@@ -464,6 +486,27 @@ static uint32_t take_idle(size_t keep_bytes, size_t max_bytes, bool split, uint3
     return first != 0 || !may_split() ? first : kvi_run_take_idle(step, true, count);
 }
 
+/* Before blocks go back: the system's collector would fill a huge page of which a part went back
+ * again, after seconds and with nothing asked for. So those are advised to stay small, and whole
+ * ones, which cost nothing empty, may be huge again. */
+static void advise_before_purge(uint32_t first, uint32_t count, uint32_t huge_from)
+{
+    const uint32_t huge = KVI_HUGE_PAGE_BYTES >> KVI_BLOCK_SHIFT;
+    const uint32_t end = first + count;
+    const uint32_t whole_begin = (first + huge - 1) / huge * huge;
+    const uint32_t whole_end = end / huge * huge;
+    if (end <= huge_from) {
+        return;
+    }
+    if (whole_begin > whole_end) {
+        advise(whole_end, whole_begin, false);
+        return;
+    }
+    advise(first / huge * huge, whole_begin, false);
+    advise(whole_begin, whole_end, true);
+    advise(whole_end, (end + huge - 1) / huge * huge, false);
+}
+
 static size_t purge(size_t keep_bytes, size_t max_bytes, bool split)
 {
     size_t purged = 0;
@@ -471,10 +514,12 @@ static size_t purge(size_t keep_bytes, size_t max_bytes, bool split)
         uint32_t count = 0;
         kvi_source_lock();
         const uint32_t first = take_idle(keep_bytes, max_bytes - purged, split, &count);
+        const uint32_t huge_from = kvi_source.huge_from;
         kvi_source_unlock();
         if (first == 0) {
             break;
         }
+        advise_before_purge(first, count, huge_from);
         kvi_os_purge(kvi_block_address(first), (size_t)count << KVI_BLOCK_SHIFT);
         kvi_source_lock();
         kvi_run_give(first, count, KVI_RUN_CLEAN);

@@ -7,7 +7,9 @@
 
 #include "memory/block_int.h"
 
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -206,6 +208,27 @@ static void the_idle_limit_holds(void **state)
     kv_memory_set_idle_limit((size_t)16 << 20);
 }
 
+/* Whether the system keeps small pages at address ("nh" among the flags of its mapping). */
+static bool stays_small(const void *address)
+{
+    FILE *const file = fopen("/proc/self/smaps", "re");
+    assert_non_null(file);
+    char line[512];
+    bool inside = false;
+    bool small = false;
+    while (fgets(line, sizeof line, file) != NULL) {
+        uintptr_t begin;
+        uintptr_t end;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2) {
+            inside = begin <= (uintptr_t)address && (uintptr_t)address < end;
+        } else if (inside && strncmp(line, "VmFlags:", 8) == 0) {
+            small = strstr(line, " nh") != NULL;
+        }
+    }
+    (void)fclose(file);
+    return small;
+}
+
 /* In huge pages a default process gives back whole ones first, and parts only after a second. */
 static void parts_of_huge_pages_wait(void **state)
 {
@@ -229,7 +252,20 @@ static void parts_of_huge_pages_wait(void **state)
     kvi_source.above_since = 1; /* a long time ago */
     assert_true(kvi_block_purge(0, SIZE_MAX) > 0);
     assert_int_equal(kvi_source.idle, 0);
+    /* The system must not fill them again by itself, until they are in use again. */
+    const bool has_huge_pages = access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
+    void *const split = runs[COUNT / 2];
+    assert_true(kvi_block_number(split) >= kvi_source.huge_from);
+    assert_int_equal(stays_small(split), has_huge_pages);
     for (size_t i = 0; i < COUNT; i += 16) {
+        kvi_block_release(NULL, runs[i], KVI_BLOCK_BYTES);
+    }
+    (void)kvi_block_purge_now(0, SIZE_MAX);
+    for (size_t i = 0; i < COUNT; i++) {
+        runs[i] = kvi_block_acquire(NULL, &owner, KVI_BLOCK_BYTES, &obtained);
+    }
+    assert_false(stays_small(split));
+    for (size_t i = 0; i < COUNT; i++) {
         kvi_block_release(NULL, runs[i], KVI_BLOCK_BYTES);
     }
     kv_memory_set_idle_limit((size_t)kvi_source.idle_limit << KVI_BLOCK_SHIFT);
