@@ -145,19 +145,24 @@ static size_t run_fill(work_t *work, work_result_t *result)
     return put_all(work, 0);
 }
 
-static size_t run_fill_group(work_t *work, work_result_t *result)
+static size_t put_all_in_groups(work_t *work, uint64_t version)
 {
     group_t group;
     size_t number = 0;
-    (void)result;
     for (size_t i = 0; i < work->options->count; i += WORK_GROUP) {
         fill_group(work, &group, &number, work->options->count - i);
         prefetch_group(work, &group);
         for (size_t j = 0; j < group.count; j++) {
-            put_one(work, group.numbers[j], group.keys[j], 0);
+            put_one(work, group.numbers[j], group.keys[j], version);
         }
     }
     return work->options->count;
+}
+
+static size_t run_fill_group(work_t *work, work_result_t *result)
+{
+    (void)result;
+    return put_all_in_groups(work, 0);
 }
 
 static size_t run_overwrite(work_t *work, work_result_t *result)
@@ -168,17 +173,8 @@ static size_t run_overwrite(work_t *work, work_result_t *result)
 
 static size_t run_overwrite_group(work_t *work, work_result_t *result)
 {
-    group_t group;
-    size_t number = 0;
     (void)result;
-    for (size_t i = 0; i < work->options->count; i += WORK_GROUP) {
-        fill_group(work, &group, &number, work->options->count - i);
-        prefetch_group(work, &group);
-        for (size_t j = 0; j < group.count; j++) {
-            put_one(work, group.numbers[j], group.keys[j], 2);
-        }
-    }
-    return work->options->count;
+    return put_all_in_groups(work, 2);
 }
 
 static size_t run_read(work_t *work, work_result_t *result)
