@@ -25,7 +25,12 @@ extern "C" {
     X(NOT_NUMBER, -8, "the value is not a number")      \
     X(OVERFLOW, -9, "the result would overflow")        \
     X(IO, -10, "input/output error")                    \
-    X(BUSY, -11, "in use by somebody else")
+    X(BUSY, -11, "in use by somebody else")             \
+    X(DISK_FULL, -12, "no space left on the disk")      \
+    X(READ_ONLY, -13, "writes are refused")             \
+    X(CONFLICT, -14, "the data were changed meanwhile") \
+    X(QUOTA, -15, "the quota of memory is reached")     \
+    X(NEWER, -16, "made by a newer version")
 
 typedef enum kv_status {
 #define KV_STATUS_ENUM(name, number, text) KV_##name = (number),

@@ -25,6 +25,51 @@
 typedef struct kvi_db kvi_db_t;
 typedef struct kvi_keyspace kvi_keyspace_t;
 
+/* ---- attributes of a keyspace, all changeable while it is open ---- */
+
+typedef enum kvi_sync {
+    KVI_SYNC_DEFAULT = 0, /* of a keyspace: as the database's */
+    KVI_SYNC_ALWAYS,      /* a reply leaves only when its data are on stable storage */
+    KVI_SYNC_EVERYSEC,    /* written at once, synced each second */
+    KVI_SYNC_NO           /* written at once, synced when the system likes */
+} kvi_sync_t;
+
+typedef enum kvi_eviction {
+    KVI_EVICT_DEFAULT = 0, /* of a keyspace: as the database's */
+    KVI_EVICT_NONE,        /* noeviction: writes are refused */
+    KVI_EVICT_ALL_LRU,
+    KVI_EVICT_ALL_LFU,
+    KVI_EVICT_ALL_RANDOM,
+    KVI_EVICT_VOLATILE_LRU,
+    KVI_EVICT_VOLATILE_LFU,
+    KVI_EVICT_VOLATILE_RANDOM,
+    KVI_EVICT_VOLATILE_TTL
+} kvi_eviction_t;
+
+typedef struct kvi_attributes {
+    const kv_engine_ops_t *engine; /* a change converts, in steps of housekeeping */
+    size_t quota_bytes;            /* most bytes obtained; 0: the database's limit alone */
+    kvi_eviction_t eviction;
+    kvi_sync_t sync;
+    int64_t default_ttl_ms; /* of a put without a deadline; 0: none */
+    int64_t max_ttl_ms;     /* later deadlines, and none, are cut to it; 0: no limit */
+} kvi_attributes_t;
+
+/* ---- contents: what a keyspace holds, for those who look at it for longer than a call ---- */
+
+/* Engine and deadlines of a keyspace. CLEAR, SWAP and DROP exchange contents as a whole; one that
+ * somebody holds lives on until it is let go. */
+typedef struct kvi_content kvi_content_t;
+
+/* Is told before an entry changes or goes. record is its old record (record.h), data NULL if there
+ * was none. It must not change the database. */
+typedef struct kvi_observer kvi_observer_t;
+struct kvi_observer {
+    void (*before_change)(kvi_observer_t *observer, kvi_content_t *content, kv_slice_t key,
+                          kv_slice_t record);
+    kvi_observer_t *next; /* the database's */
+};
+
 #define KVI_NO_DEADLINE INT64_C(-1)
 #define KVI_DB_VALUE_BYTES_MAX ((size_t)512 << 20)
 
@@ -45,6 +90,28 @@ size_t kvi_db_memory_limit(const kvi_db_t *db);
 /* Late entries removed in all keyspaces since the database was opened, by whatever call. */
 uint64_t kvi_db_expired(kvi_db_t *db);
 size_t kvi_db_memory_used(const kvi_db_t *db); /* bytes obtained by all keyspaces */
+
+/* ---- keyspaces with names ---- */
+
+#define KVI_KEYSPACE_NAME_BYTES_MAX ((size_t)255)
+
+/* Keyspaces 0 to the options' number - 1 are always there and named by their decimal number; others
+ * come and go by KVI_OP_KEYSPACE_CREATE and DROP (op.h). Numbers of dropped ones are used again.
+ * KV_NOT_FOUND. */
+kv_status_t kvi_db_find_keyspace(kvi_db_t *db, kv_slice_t name, uint32_t *number);
+kv_slice_t kvi_keyspace_name(const kvi_keyspace_t *keyspace);
+void kvi_keyspace_attributes(const kvi_keyspace_t *keyspace, kvi_attributes_t *attributes);
+
+/* ---- watching changes ---- */
+
+void kvi_db_observe(kvi_db_t *db, kvi_observer_t *observer);
+void kvi_db_unobserve(kvi_db_t *db, kvi_observer_t *observer);
+/* The keyspace's present content, held; NULL if it is empty. While any is held no conversion goes on
+ * and no new one begins. */
+kvi_content_t *kvi_content_hold(kvi_keyspace_t *keyspace);
+void kvi_content_release(kvi_content_t *content);
+/* The engine that holds its records, for scans. */
+kv_engine_t *kvi_content_engine(kvi_content_t *content);
 
 /* ---- reads; an expired key is never seen ---- */
 
@@ -89,7 +156,8 @@ const kv_engine_ops_t *kvi_keyspace_engine(const kvi_keyspace_t *keyspace);
 typedef enum kvi_put_condition {
     KVI_PUT_ALWAYS,
     KVI_PUT_IF_ABSENT,
-    KVI_PUT_IF_PRESENT
+    KVI_PUT_IF_PRESENT,
+    KVI_PUT_IF_VERSION /* KV_CONFLICT unless the entry has this version */
 } kvi_put_condition_t;
 typedef struct kvi_put_options {
     kvi_put_condition_t condition;

@@ -6,12 +6,12 @@ from typing import Callable
 
 import c_source as c
 
-LAYERS = ["base", "os", "memory", "engine", "db", "log", "resp", "server", "raft"]
+LAYERS = ["base", "os", "memory", "engine", "db", "log", "embed", "resp", "server", "raft"]
 # What a layer may include, where that is not simply everything above it.
 UPPER = {
     "resp": {"base", "os", "memory", "resp"},
-    "server": set(LAYERS) - {"raft"},
-    "raft": set(LAYERS) - {"resp", "server"},
+    "server": set(LAYERS) - {"embed", "raft"},
+    "raft": set(LAYERS) - {"embed", "resp", "server"},
 }
 FUNCTION_LINES_MAX = 70
 NESTING_MAX = 4
