@@ -60,8 +60,8 @@ kv_status_t kvi_batch_next(kvi_batch_reader_t *reader, kvi_op_t *op);
 
 /* Applies all operations at the batch's time; results, if not NULL, has room for its count. With
  * KVI_BATCH_ATOMIC the first error is the answer and nothing has changed; otherwise each operation
- * stands for itself and the answer is KV_OK. KV_CORRUPT before anything has changed: the whole of it
- * is read through first. */
+ * stands for itself and the answer is KV_OK. The whole batch is read through first, so KV_CORRUPT
+ * comes before anything has changed. */
 kv_status_t kvi_db_apply(kvi_db_t *db, kv_slice_t bytes, kvi_op_result_t *results);
 
 #endif

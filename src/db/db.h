@@ -106,8 +106,8 @@ void kvi_keyspace_attributes(const kvi_keyspace_t *keyspace, kvi_attributes_t *a
 
 void kvi_db_observe(kvi_db_t *db, kvi_observer_t *observer);
 void kvi_db_unobserve(kvi_db_t *db, kvi_observer_t *observer);
-/* The keyspace's present content, held; NULL if it is empty. While any is held no conversion goes on
- * and no new one begins. */
+/* The keyspace's present content, held; NULL if it is empty. While any is held, no conversion
+ * goes on and no new one begins. */
 kvi_content_t *kvi_content_hold(kvi_keyspace_t *keyspace);
 void kvi_content_release(kvi_content_t *content);
 /* The engine that holds its records, for scans. */

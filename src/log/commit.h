@@ -44,8 +44,8 @@ typedef struct kvi_commit_ops {
     void (*append)(kvi_commit_t *commit, const kvi_op_t *op, int64_t now_ms, kvi_sync_t sync);
     /* Adds a batch of its own (atomic ones) as it is; KVI_SYNC as append. */
     void (*append_batch)(kvi_commit_t *commit, kv_slice_t bytes, kvi_sync_t sync);
-    /* Closes the open batch. Returns the LSN that replies of this moment have to wait for: 0 if none
-     * has to. */
+    /* Closes the open batch. Returns the LSN that replies of this moment have to wait for: 0 if
+     * none has to. */
     uint64_t (*end_turn)(kvi_commit_t *commit);
     uint64_t (*durable)(const kvi_commit_t *commit);
     /* Waits until everything that end_turn took is on stable storage: for shutdown and embedders.

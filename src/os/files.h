@@ -35,8 +35,8 @@ typedef enum kvi_open_flag {
 #define KVI_DIRECT_BYTES ((size_t)4096)
 #define KVI_FILE_NAME_BYTES 64 /* of our own names, the closing 0 included */
 
-/* Errors: KV_IO; KV_NOT_FOUND and KV_EXISTS from open and rename; KV_DISK_FULL from whatever writes;
- * KV_NO_MEMORY. */
+/* Errors: KV_IO; KV_NOT_FOUND and KV_EXISTS from open and rename; KV_DISK_FULL from whatever
+ * writes; KV_NO_MEMORY. */
 typedef struct kvi_files_ops {
     kv_status_t (*open)(kvi_files_t *files, const char *name, unsigned flags, kvi_file_t **file);
     void (*close)(kvi_file_t *file); /* NULL is accepted */
@@ -77,8 +77,8 @@ struct kvi_files {
  * KV_NO_MEMORY. */
 kv_status_t kvi_files_open(const char *path, bool create, kvi_files_t **files);
 void kvi_files_close(kvi_files_t *files); /* NULL is accepted */
-/* What the last call on this thread that failed was about: "cannot write wal-3.log at 4096: No space
- * left on device". Valid until the next failing call of the thread. */
+/* What the last call on this thread that failed was about: "cannot write wal-3.log at 4096: No
+ * space left on device". Valid until the next failing call of the thread. */
 const char *kvi_files_reason(void);
 
 #endif
