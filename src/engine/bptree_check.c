@@ -254,12 +254,12 @@ kv_status_t kvi_bptree_check(const kv_engine_t *engine)
     }
     if (audit.count != tree->count || audit.key_bytes != tree->key_bytes ||
         audit.value_bytes != tree->value_bytes ||
-        audit.used_bytes + tree->cursor_bytes != tree->used_bytes) {
+        audit.used_bytes + tree->guest_bytes != tree->used_bytes) {
         return KV_CORRUPT;
     }
     if (kv_pool_check(tree->pool) != KV_OK || kv_pool_stats(tree->pool, &stats) != KV_OK) {
         return KV_CORRUPT;
     }
     /* Nothing in the pool is ours that was not found: nothing leaks. */
-    return stats.live_objects == audit.objects + tree->cursor_objects ? KV_OK : KV_CORRUPT;
+    return stats.live_objects == audit.objects + tree->guest_objects ? KV_OK : KV_CORRUPT;
 }

@@ -8,81 +8,68 @@
 
 #define LINE_BYTES 64u
 
-typedef struct bptree_cursor {
-    kv_cursor_t cursor;
-    kvi_bptree_t *tree;
-    bool valid;
-    uint64_t changes; /* tree->changes when the path was made */
-    kvi_path_t path;  /* to the entry */
-    char *key;        /* own_key, or an object for longer ones */
-    size_t key_bytes;
-    size_t key_capacity; /* of that object; 0: there is none */
-    char own_key[KEY_BUFFER_BYTES];
-} bptree_cursor_t;
-
-static void count_object(kvi_bptree_t *tree, size_t bytes)
+void kvi_bptree_cursor_init(kvi_bptree_cursor_t *cursor, kvi_bptree_t *tree)
 {
-    tree->cursor_bytes += bytes;
-    tree->cursor_objects++;
-}
-
-static void uncount_object(kvi_bptree_t *tree, size_t bytes)
-{
-    tree->cursor_bytes -= bytes;
-    tree->cursor_objects--;
+    memset(cursor, 0, sizeof *cursor);
+    cursor->cursor.ops = tree->engine.ops;
+    cursor->tree = tree;
+    cursor->key = cursor->own_key;
+    cursor->outside = true;
 }
 
 kv_status_t kvi_bptree_cursor_open(kv_engine_t *engine, kv_cursor_t **cursor)
 {
     kvi_bptree_t *const tree = (kvi_bptree_t *)engine;
-    bptree_cursor_t *const made = kvi_bptree_alloc(tree, sizeof *made);
+    kvi_bptree_cursor_t *const made = kvi_bptree_alloc_guest(tree, sizeof *made);
     if (made == NULL) {
         return KV_NO_MEMORY;
     }
-    memset(made, 0, sizeof *made);
-    made->cursor.ops = engine->ops;
-    made->tree = tree;
-    made->key = made->own_key;
-    count_object(tree, sizeof *made);
+    kvi_bptree_cursor_init(made, tree);
+    made->outside = false;
     *cursor = &made->cursor;
     return KV_OK;
 }
 
-static void free_long_key(bptree_cursor_t *cursor)
+static void free_long_key(kvi_bptree_cursor_t *cursor)
 {
-    if (cursor->key_capacity > 0) {
-        uncount_object(cursor->tree, cursor->key_capacity);
-        kvi_bptree_free(cursor->tree, cursor->key, cursor->key_capacity);
-        cursor->key_capacity = 0;
+    if (cursor->key_capacity > 0 && cursor->outside) {
+        kv_store_free(cursor->key);
+    } else if (cursor->key_capacity > 0) {
+        kvi_bptree_free_guest(cursor->tree, cursor->key, cursor->key_capacity);
     }
+    cursor->key_capacity = 0;
+}
+
+void kvi_bptree_cursor_release(kvi_bptree_cursor_t *cursor)
+{
+    free_long_key(cursor);
 }
 
 void kvi_bptree_cursor_close(kv_cursor_t *cursor)
 {
-    bptree_cursor_t *const closing = (bptree_cursor_t *)cursor;
+    kvi_bptree_cursor_t *const closing = (kvi_bptree_cursor_t *)cursor;
     if (closing != NULL) {
         free_long_key(closing);
-        uncount_object(closing->tree, sizeof *closing);
-        kvi_bptree_free(closing->tree, closing, sizeof *closing);
+        kvi_bptree_free_guest(closing->tree, closing, sizeof *closing);
     }
 }
 
 bool kvi_bptree_cursor_valid(const kv_cursor_t *cursor)
 {
-    return ((const bptree_cursor_t *)cursor)->valid;
+    return ((const kvi_bptree_cursor_t *)cursor)->valid;
 }
 
 /* ---- standing ---- */
 
-static kv_status_t keep_long_key(bptree_cursor_t *cursor, kv_slice_t key)
+static kv_status_t keep_long_key(kvi_bptree_cursor_t *cursor, kv_slice_t key)
 {
     if (key.size > cursor->key_capacity) {
-        char *const object = kvi_bptree_alloc(cursor->tree, key.size);
+        char *const object = cursor->outside ? kv_store_malloc(key.size)
+                                             : kvi_bptree_alloc_guest(cursor->tree, key.size);
         if (object == NULL) {
             return KV_NO_MEMORY;
         }
         free_long_key(cursor);
-        count_object(cursor->tree, key.size);
         cursor->key = object;
         cursor->key_capacity = key.size;
     }
@@ -92,7 +79,7 @@ static kv_status_t keep_long_key(bptree_cursor_t *cursor, kv_slice_t key)
 }
 
 /* Stands at the path's entry. */
-static kv_status_t stand(bptree_cursor_t *cursor)
+static kv_status_t stand(kvi_bptree_cursor_t *cursor)
 {
     const kvi_path_t *const path = &cursor->path;
     const kv_slice_t key = kvi_leaf_key(path->leaf, path->slot, cursor->own_key);
@@ -111,13 +98,13 @@ static kv_status_t stand(bptree_cursor_t *cursor)
     return KV_OK;
 }
 
-static kv_status_t fall_off(bptree_cursor_t *cursor)
+static kv_status_t fall_off(kvi_bptree_cursor_t *cursor)
 {
     cursor->valid = false;
     return KV_NOT_FOUND;
 }
 
-static void prefetch_next_leaf(const bptree_cursor_t *cursor)
+static void prefetch_next_leaf(const kvi_bptree_cursor_t *cursor)
 {
     const kvi_path_t *const path = &cursor->path;
     if (cursor->tree->height > 0 && path->at[0].index + 1u < path->at[0].node->count) {
@@ -130,7 +117,7 @@ static void prefetch_next_leaf(const bptree_cursor_t *cursor)
 }
 
 /* Stands at the path's place or, if that is the end of a leaf, at the beginning of the next one. */
-static kv_status_t stand_from(bptree_cursor_t *cursor)
+static kv_status_t stand_from(kvi_bptree_cursor_t *cursor)
 {
     kvi_path_t *const path = &cursor->path;
     if (path->slot == path->leaf->count) {
@@ -143,7 +130,7 @@ static kv_status_t stand_from(bptree_cursor_t *cursor)
 }
 
 /* Stands at the entry before the path's place. */
-static kv_status_t stand_before(bptree_cursor_t *cursor)
+static kv_status_t stand_before(kvi_bptree_cursor_t *cursor)
 {
     kvi_path_t *const path = &cursor->path;
     if (path->slot > 0) {
@@ -156,7 +143,7 @@ static kv_status_t stand_before(bptree_cursor_t *cursor)
 
 /* ---- moving ---- */
 
-static kv_status_t stand_at_rank(bptree_cursor_t *cursor, uint64_t rank)
+static kv_status_t stand_at_rank(kvi_bptree_cursor_t *cursor, uint64_t rank)
 {
     if (cursor->tree->count == 0) {
         return fall_off(cursor);
@@ -167,25 +154,25 @@ static kv_status_t stand_at_rank(bptree_cursor_t *cursor, uint64_t rank)
 
 kv_status_t kvi_bptree_cursor_first(kv_cursor_t *cursor)
 {
-    return stand_at_rank((bptree_cursor_t *)cursor, 0);
+    return stand_at_rank((kvi_bptree_cursor_t *)cursor, 0);
 }
 
 kv_status_t kvi_bptree_cursor_last(kv_cursor_t *cursor)
 {
-    bptree_cursor_t *const moving = (bptree_cursor_t *)cursor;
+    kvi_bptree_cursor_t *const moving = (kvi_bptree_cursor_t *)cursor;
     return stand_at_rank(moving, moving->tree->count - 1);
 }
 
 kv_status_t kvi_bptree_cursor_seek(kv_cursor_t *cursor, kv_slice_t key)
 {
-    bptree_cursor_t *const moving = (bptree_cursor_t *)cursor;
+    kvi_bptree_cursor_t *const moving = (kvi_bptree_cursor_t *)cursor;
     kvi_bptree_descend(moving->tree, key, &moving->path);
     return moving->path.leaf != NULL ? stand_from(moving) : fall_off(moving);
 }
 
 /* Finds the cursor's own place again after the tree has changed. The path is then to its key, or to
  * the first one behind it. False if the tree is empty. */
-static bool find_again(bptree_cursor_t *cursor)
+static bool find_again(kvi_bptree_cursor_t *cursor)
 {
     if (cursor->changes == cursor->tree->changes) {
         cursor->path.found = true;
@@ -198,7 +185,7 @@ static bool find_again(bptree_cursor_t *cursor)
 
 /* The next entry of the same leaf, if the last key was one of it and both are inline: then the
  * prefix is in own_key already. */
-static bool step_in_leaf(bptree_cursor_t *cursor)
+static bool step_in_leaf(kvi_bptree_cursor_t *cursor)
 {
     const kvi_leaf_t *const leaf = cursor->path.leaf;
     const uint32_t next = cursor->path.slot + 1;
@@ -217,7 +204,7 @@ static bool step_in_leaf(bptree_cursor_t *cursor)
 
 kv_status_t kvi_bptree_cursor_next(kv_cursor_t *cursor)
 {
-    bptree_cursor_t *const moving = (bptree_cursor_t *)cursor;
+    kvi_bptree_cursor_t *const moving = (kvi_bptree_cursor_t *)cursor;
     if (moving->valid && step_in_leaf(moving)) {
         return KV_OK;
     }
@@ -233,7 +220,7 @@ kv_status_t kvi_bptree_cursor_next(kv_cursor_t *cursor)
 
 kv_status_t kvi_bptree_cursor_prev(kv_cursor_t *cursor)
 {
-    bptree_cursor_t *const moving = (bptree_cursor_t *)cursor;
+    kvi_bptree_cursor_t *const moving = (kvi_bptree_cursor_t *)cursor;
     if (!moving->valid) {
         return KV_NOT_FOUND;
     }
@@ -242,7 +229,7 @@ kv_status_t kvi_bptree_cursor_prev(kv_cursor_t *cursor)
 
 kv_slice_t kvi_bptree_cursor_key(const kv_cursor_t *cursor)
 {
-    const bptree_cursor_t *const standing = (const bptree_cursor_t *)cursor;
+    const kvi_bptree_cursor_t *const standing = (const kvi_bptree_cursor_t *)cursor;
     return standing->valid ? (kv_slice_t){standing->key, standing->key_bytes}
                            : (kv_slice_t){NULL, 0};
 }
@@ -250,7 +237,7 @@ kv_slice_t kvi_bptree_cursor_key(const kv_cursor_t *cursor)
 /* The value under the cursor's key now: data NULL if the key is gone. */
 kv_slice_t kvi_bptree_cursor_value(const kv_cursor_t *cursor)
 {
-    const bptree_cursor_t *const standing = (const bptree_cursor_t *)cursor;
+    const kvi_bptree_cursor_t *const standing = (const kvi_bptree_cursor_t *)cursor;
     kv_slice_t value = {NULL, 0};
     if (standing->valid && standing->changes == standing->tree->changes) {
         const kvi_leaf_t *const leaf = standing->path.leaf;

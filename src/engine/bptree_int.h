@@ -124,8 +124,8 @@ typedef struct kvi_bptree {
     size_t used_bytes; /* all of the pool's objects without their unused ends and gaps */
     size_t key_bytes;  /* stored: a prefix counts once */
     size_t value_bytes;
-    size_t cursor_bytes; /* of used_bytes */
-    size_t cursor_objects;
+    size_t guest_bytes; /* of used_bytes: objects that are not the tree's own, like cursors */
+    size_t guest_objects;
     kvi_apart_t *borrowed[BORROWED_KEYS]; /* keys put together for callers, a ring */
     uint32_t borrowed_next;
     uint64_t relocate_at;   /* rank at which relocate goes on */
@@ -145,6 +145,20 @@ typedef struct kvi_path {
     uint32_t slot;    /* the first entry >= key; may be the leaf's count */
     bool found;
 } kvi_path_t;
+
+/* Stands at an entry: a copy of its key and, as long as the tree has not changed, the way to it. */
+typedef struct kvi_bptree_cursor {
+    kv_cursor_t cursor;
+    kvi_bptree_t *tree;
+    bool valid;
+    bool outside;     /* long keys are kept outside the tree's pool */
+    uint64_t changes; /* tree->changes when the path was made */
+    kvi_path_t path;  /* to the entry */
+    char *key;        /* own_key, or an object for longer ones */
+    size_t key_bytes;
+    size_t key_capacity; /* of that object; 0: there is none */
+    char own_key[KEY_BUFFER_BYTES];
+} kvi_bptree_cursor_t;
 
 /* ---- keys ---- */
 
@@ -500,6 +514,9 @@ void kvi_bptree_free_subtree(kvi_bptree_t *tree, uint32_t ref, uint32_t level);
 /* Objects of the pool that count as used in full. */
 void *kvi_bptree_alloc(kvi_bptree_t *tree, size_t bytes);
 void kvi_bptree_free(kvi_bptree_t *tree, void *object, size_t bytes);
+/* The same for objects that are not the tree's own. */
+void *kvi_bptree_alloc_guest(kvi_bptree_t *tree, size_t bytes);
+void kvi_bptree_free_guest(kvi_bptree_t *tree, void *object, size_t bytes);
 kvi_apart_t *kvi_apart_create(kvi_bptree_t *tree, kv_slice_t string);
 void kvi_apart_free(kvi_bptree_t *tree, kvi_apart_t *apart);
 /* The entry at the path's place. The value is borrowed as from get; the key is a copy that lives
@@ -517,6 +534,10 @@ kv_status_t kvi_bptree_key_at(kv_engine_t *engine, uint64_t number, kv_slice_t *
 kv_status_t kvi_bptree_put(kv_engine_t *engine, kv_slice_t key, kv_slice_t value);
 kv_status_t kvi_bptree_place(kv_engine_t *engine, kv_slice_t key, size_t value_bytes,
                              size_t keep_bytes, char **place);
+/* As place, where kvi_bptree_descend has already found the path to key. The path is not valid
+ * afterwards. */
+kv_status_t kvi_bptree_place_at(kvi_bptree_t *tree, kvi_path_t *path, kv_slice_t key,
+                                size_t value_bytes, size_t keep_bytes, char **place);
 kv_status_t kvi_bptree_del(kv_engine_t *engine, kv_slice_t key);
 
 /* ---- bptree_walk.c ---- */
@@ -529,6 +550,10 @@ size_t kvi_bptree_relocate(kv_engine_t *engine, size_t steps);
 
 /* ---- bptree_cursor.c ---- */
 
+/* A cursor in the caller's memory that takes nothing from the tree's pool, so that readers of a
+ * sealed tree have one. End it with kvi_bptree_cursor_release. */
+void kvi_bptree_cursor_init(kvi_bptree_cursor_t *cursor, kvi_bptree_t *tree);
+void kvi_bptree_cursor_release(kvi_bptree_cursor_t *cursor);
 kv_status_t kvi_bptree_cursor_open(kv_engine_t *engine, kv_cursor_t **cursor);
 void kvi_bptree_cursor_close(kv_cursor_t *cursor);
 bool kvi_bptree_cursor_valid(const kv_cursor_t *cursor);

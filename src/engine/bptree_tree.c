@@ -28,6 +28,23 @@ void kvi_bptree_free(kvi_bptree_t *tree, void *object, size_t bytes)
     kv_pool_free(tree->pool, object);
 }
 
+void *kvi_bptree_alloc_guest(kvi_bptree_t *tree, size_t bytes)
+{
+    void *const object = kvi_bptree_alloc(tree, bytes);
+    if (object != NULL) {
+        tree->guest_bytes += bytes;
+        tree->guest_objects++;
+    }
+    return object;
+}
+
+void kvi_bptree_free_guest(kvi_bptree_t *tree, void *object, size_t bytes)
+{
+    tree->guest_bytes -= bytes;
+    tree->guest_objects--;
+    kvi_bptree_free(tree, object, bytes);
+}
+
 kvi_apart_t *kvi_apart_create(kvi_bptree_t *tree, kv_slice_t string)
 {
     kvi_apart_t *const apart = kvi_bptree_alloc(tree, sizeof *apart + string.size);

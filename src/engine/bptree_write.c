@@ -232,44 +232,58 @@ static void drop_empty_leaf(kvi_bptree_t *tree)
     }
 }
 
-/* The place of the key, where the leaf has room for the wish. */
+/* Makes room for the wish in the path's leaf, which may become another one. */
 static kv_status_t find_room(kvi_bptree_t *tree, const wish_t *wish, kvi_path_t *path)
 {
-    for (;;) {
-        kvi_bptree_descend(tree, wish->key, path);
-        const size_t old_bytes = path->found ? kvi_leaf_value(path->leaf, path_slot(path)).size : 0;
-        if (wish->keep_bytes > old_bytes || wish->keep_bytes > wish->value_bytes) {
-            return KV_INVALID;
-        }
-        if (!path->found && tree->count == UINT32_MAX) {
-            return KV_NO_MEMORY;
-        }
-        if (has_room(tree, path, wish)) {
-            return KV_OK;
-        }
+    const size_t old_bytes = path->found ? kvi_leaf_value(path->leaf, path_slot(path)).size : 0;
+    if (wish->keep_bytes > old_bytes || wish->keep_bytes > wish->value_bytes) {
+        return KV_INVALID;
+    }
+    if (!path->found && tree->count == UINT32_MAX) {
+        return KV_NO_MEMORY;
+    }
+    while (!has_room(tree, path, wish)) {
         const kv_status_t status = kvi_bptree_make_room(
             tree, path, wish->key, tail_bytes(wish->value_bytes), !path->found);
         if (status != KV_OK) {
             return status;
         }
+        kvi_bptree_descend(tree, wish->key, path);
     }
+    return KV_OK;
 }
 
-static kv_status_t fulfil(kvi_bptree_t *tree, const wish_t *wish, char **place)
+static kv_status_t fulfil_at(kvi_bptree_t *tree, kvi_path_t *path, const wish_t *wish, char **place)
 {
-    kvi_path_t path;
     if (wish->key.size > KV_KEY_BYTES_MAX || wish->value_bytes > KV_VALUE_BYTES_MAX) {
         return KV_TOO_LARGE;
     }
     tree->changes++;
-    kv_status_t status = find_room(tree, wish, &path);
+    kv_status_t status = find_room(tree, wish, path);
     if (status == KV_OK) {
-        status = path.found ? resize(tree, &path, wish, place) : insert(tree, &path, wish, place);
+        status = path->found ? resize(tree, path, wish, place) : insert(tree, path, wish, place);
     }
     if (status != KV_OK) {
         drop_empty_leaf(tree);
     }
     return status;
+}
+
+static kv_status_t fulfil(kvi_bptree_t *tree, const wish_t *wish, char **place)
+{
+    kvi_path_t path;
+    if (wish->key.size > KV_KEY_BYTES_MAX) {
+        return KV_TOO_LARGE;
+    }
+    kvi_bptree_descend(tree, wish->key, &path);
+    return fulfil_at(tree, &path, wish, place);
+}
+
+kv_status_t kvi_bptree_place_at(kvi_bptree_t *tree, kvi_path_t *path, kv_slice_t key,
+                                size_t value_bytes, size_t keep_bytes, char **place)
+{
+    const wish_t wish = {key, value_bytes, keep_bytes};
+    return fulfil_at(tree, path, &wish, place);
 }
 
 kv_status_t kvi_bptree_place(kv_engine_t *engine, kv_slice_t key, size_t value_bytes,
