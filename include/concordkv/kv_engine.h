@@ -50,11 +50,34 @@ typedef struct kv_engine_memory {
 /* Called with borrowed slices; it must not change the engine. */
 typedef void (*kv_engine_visit_fn)(void *context, kv_slice_t key, kv_slice_t value);
 
+/* A bound is a key, included or not, or nothing: {0} is unbounded. A range holds the keys that lie
+ * behind its lower and before its upper bound; one whose bounds cross is empty. */
+typedef enum kv_bound_kind {
+    KV_BOUND_NONE = 0,
+    KV_BOUND_INCLUDED,
+    KV_BOUND_EXCLUDED
+} kv_bound_kind_t;
+
+typedef struct kv_bound {
+    kv_bound_kind_t kind;
+    kv_slice_t key; /* not looked at with KV_BOUND_NONE */
+} kv_bound_t;
+
+typedef struct kv_range {
+    kv_bound_t lower;
+    kv_bound_t upper;
+} kv_range_t;
+
+struct kvi_ordered_ops;
+
 /* One row of the table of engines. Every function is there in every row; one that an engine cannot
  * do returns KV_UNSUPPORTED. On an error nothing has changed. */
 struct kv_engine_ops {
     const char *name;
     bool ordered; /* cursors and scans go in memcmp order of keys, a prefix before what it begins */
+    /* What an ordered engine does faster than its cursors can; NULL: nothing. Use kv_engine_rank
+     * and its like. */
+    const struct kvi_ordered_ops *ranges;
 
     kv_status_t (*open)(const kv_engine_options_t *options, kv_engine_t **engine);
     void (*close)(kv_engine_t *engine); /* O(blocks); NULL is accepted */
@@ -80,6 +103,10 @@ struct kv_engine_ops {
 
     uint64_t (*count)(const kv_engine_t *engine);
     kv_status_t (*memory)(const kv_engine_t *engine, kv_engine_memory_t *memory);
+    /* What the budget would be charged for an engine of count entries of these sizes, put in random
+     * order, their keys without anything in common: within 3 % above 10 MB. SIZE_MAX: more than
+     * that. */
+    size_t (*estimate)(uint64_t count, size_t key_bytes, size_t value_bytes);
     /* Some entry, each about equally likely for even numbers. KV_NOT_FOUND if empty. */
     kv_status_t (*sample)(kv_engine_t *engine, uint64_t number, kv_slice_t *key, kv_slice_t *value);
 
@@ -131,6 +158,29 @@ KV_API const kv_engine_ops_t *kv_engine_at(size_t number);
  * defaults. */
 KV_API kv_status_t kv_engine_open(const char *name, const kv_engine_options_t *options,
                                   kv_engine_t **engine);
+/* Bytes that count entries of these sizes will take in the engine called name: see estimate above.
+ * KV_UNSUPPORTED for a name that is no engine; KV_TOO_LARGE for sizes no engine takes, or more
+ * bytes than there are. Any thread. */
+KV_API kv_status_t kv_engine_estimate(const char *name, uint64_t count, size_t key_bytes,
+                                      size_t value_bytes, size_t *bytes);
+
+/*
+ * Positions. Ordered engines only: all of these answer KV_UNSUPPORTED to others. O(log n) in
+ * bptree, O(distance) in engines without counts in their nodes.
+ */
+
+/* How many keys are smaller than key, which need not be there itself. KV_NO_MEMORY. */
+KV_API kv_status_t kv_engine_rank(kv_engine_t *engine, kv_slice_t key, uint64_t *rank);
+/* Moves a cursor of this engine to the entry with this rank: number 0 is the smallest. KV_NOT_FOUND
+ * from count on, and the cursor is not valid. KV_NO_MEMORY. */
+KV_API kv_status_t kv_engine_seek_rank(kv_engine_t *engine, kv_cursor_t *cursor, uint64_t number);
+/* How many keys the range holds. KV_NO_MEMORY. */
+KV_API kv_status_t kv_engine_count_range(kv_engine_t *engine, const kv_range_t *range,
+                                         uint64_t *count);
+/* Deletes all keys of the range; *deleted is how many there were. KV_NO_MEMORY: some may be deleted
+ * already, *deleted of them. */
+KV_API kv_status_t kv_engine_delete_range(kv_engine_t *engine, const kv_range_t *range,
+                                          uint64_t *deleted);
 
 #ifdef __cplusplus
 }

@@ -50,7 +50,7 @@ typedef struct kvi_batch_reader {
     int64_t time_ms;
     uint32_t count; /* operations that are left */
     unsigned flags;
-    kvi_range_t range; /* what the last DELETE_RANGE points to */
+    kv_range_t range; /* what the last DELETE_RANGE points to */
 } kvi_batch_reader_t;
 
 /* KV_CORRUPT, KV_NEWER. */

@@ -51,15 +51,15 @@ typedef struct kvi_op {
     kv_slice_t value;     /* PUT, APPEND, WRITE_AT; ADD_FLOAT: delta as text; COPY, RENAME: new key;
                              CREATE, SET: attributes, encoded */
     kvi_put_condition_t condition;
-    bool keep_deadline;       /* PUT */
-    bool replace;             /* COPY, RENAME */
-    kvi_form_t form;          /* PUT */
-    int64_t deadline_ms;      /* PUT, SET_DEADLINE */
-    int64_t delta;            /* ADD */
-    uint64_t offset;          /* WRITE_AT */
-    uint64_t count;           /* EXPIRE */
-    uint64_t version;         /* GUARD, PUT with KVI_PUT_IF_VERSION */
-    const kvi_range_t *range; /* DELETE_RANGE */
+    bool keep_deadline;      /* PUT */
+    bool replace;            /* COPY, RENAME */
+    kvi_form_t form;         /* PUT */
+    int64_t deadline_ms;     /* PUT, SET_DEADLINE */
+    int64_t delta;           /* ADD */
+    uint64_t offset;         /* WRITE_AT */
+    uint64_t count;          /* EXPIRE */
+    uint64_t version;        /* GUARD, PUT with KVI_PUT_IF_VERSION */
+    const kv_range_t *range; /* DELETE_RANGE */
 } kvi_op_t;
 
 typedef struct kvi_op_result {

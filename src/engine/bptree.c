@@ -205,6 +205,7 @@ static void bptree_close(kv_engine_t *engine)
 const kv_engine_ops_t kvi_bptree_engine = {
     .name = "bptree",
     .ordered = true,
+    .ranges = &kvi_bptree_ordered,
     .open = bptree_open,
     .close = bptree_close,
     .get = kvi_bptree_get,
@@ -215,6 +216,7 @@ const kv_engine_ops_t kvi_bptree_engine = {
     .del = kvi_bptree_del,
     .count = bptree_count,
     .memory = bptree_memory,
+    .estimate = kvi_bptree_estimate,
     .sample = kvi_bptree_sample,
     .scan = kvi_bptree_scan,
     .relocate = kvi_bptree_relocate,

@@ -565,6 +565,10 @@ kv_status_t kvi_bptree_cursor_prev(kv_cursor_t *cursor);
 kv_slice_t kvi_bptree_cursor_key(const kv_cursor_t *cursor);
 kv_slice_t kvi_bptree_cursor_value(const kv_cursor_t *cursor);
 
+/* ---- bptree_estimate.c ---- */
+
+size_t kvi_bptree_estimate(uint64_t count, size_t key_bytes, size_t value_bytes);
+
 /* ---- bptree_check.c ---- */
 
 kv_status_t kvi_bptree_check(const kv_engine_t *engine);

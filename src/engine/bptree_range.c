@@ -35,23 +35,23 @@ kv_status_t kvi_bptree_key_at(kv_engine_t *engine, uint64_t number, kv_slice_t *
 }
 
 /* The rank of the range's first key; *end is that behind its last one. */
-static uint64_t range_ranks(const kvi_bptree_t *tree, const kvi_range_t *range, uint64_t *end)
+static uint64_t range_ranks(const kvi_bptree_t *tree, const kv_range_t *range, uint64_t *end)
 {
-    const kvi_bound_t *const lower = &range->lower;
-    const kvi_bound_t *const upper = &range->upper;
-    const uint64_t begin = lower->kind == KVI_BOUND_NONE
+    const kv_bound_t *const lower = &range->lower;
+    const kv_bound_t *const upper = &range->upper;
+    const uint64_t begin = lower->kind == KV_BOUND_NONE
                                ? 0
-                               : rank_of(tree, lower->key, lower->kind == KVI_BOUND_EXCLUDED);
-    *end = upper->kind == KVI_BOUND_NONE
+                               : rank_of(tree, lower->key, lower->kind == KV_BOUND_EXCLUDED);
+    *end = upper->kind == KV_BOUND_NONE
                ? tree->count
-               : rank_of(tree, upper->key, upper->kind == KVI_BOUND_INCLUDED);
+               : rank_of(tree, upper->key, upper->kind == KV_BOUND_INCLUDED);
     if (*end < begin) {
         *end = begin;
     }
     return begin;
 }
 
-static uint64_t bptree_count_range(kv_engine_t *engine, const kvi_range_t *range)
+static uint64_t bptree_count_range(kv_engine_t *engine, const kv_range_t *range)
 {
     uint64_t end;
     const uint64_t begin = range_ranks((const kvi_bptree_t *)engine, range, &end);
@@ -153,7 +153,7 @@ static void delete_ranks(kvi_bptree_t *tree, uint64_t begin, uint64_t count)
     }
 }
 
-static uint64_t bptree_delete_range(kv_engine_t *engine, const kvi_range_t *range)
+static uint64_t bptree_delete_range(kv_engine_t *engine, const kv_range_t *range)
 {
     kvi_bptree_t *const tree = (kvi_bptree_t *)engine;
     uint64_t end;

@@ -395,6 +395,7 @@ const kv_engine_ops_t kvi_hash_engine = {
     .del = hash_del,
     .count = hash_count,
     .memory = hash_memory,
+    .estimate = kvi_hash_estimate,
     .sample = kvi_hash_sample,
     .scan = kvi_hash_scan,
     .relocate = kvi_hash_relocate,

@@ -289,6 +289,10 @@ kv_status_t kvi_hash_cursor_prev(kv_cursor_t *cursor);
 kv_slice_t kvi_hash_cursor_key(const kv_cursor_t *cursor);
 kv_slice_t kvi_hash_cursor_value(const kv_cursor_t *cursor);
 
+/* ---- hash_estimate.c ---- */
+
+size_t kvi_hash_estimate(uint64_t count, size_t key_bytes, size_t value_bytes);
+
 /* ---- hash_check.c ---- */
 
 kv_status_t kvi_hash_check(const kv_engine_t *engine);

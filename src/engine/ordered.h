@@ -2,34 +2,18 @@
 /*
  * What only ordered engines can do: positions and ranges. A second table of functions beside
  * kv_engine_ops, for the same engine and under the same thread rule: one user at a time.
- *
- * A bound is a key, included or not, or nothing: {0} is unbounded. A range holds the keys that lie
- * behind its lower and before its upper bound; one whose bounds cross is empty.
+ * A row of kv_engine_ops points to its table; an engine without one is served by its cursor
+ * (ordered.c).
  */
 #ifndef KVI_ENGINE_ORDERED_H
 #define KVI_ENGINE_ORDERED_H
 
 #include <concordkv/kv_engine.h>
 
-typedef enum kvi_bound_kind {
-    KVI_BOUND_NONE = 0,
-    KVI_BOUND_INCLUDED,
-    KVI_BOUND_EXCLUDED
-} kvi_bound_kind_t;
-
-typedef struct kvi_bound {
-    kvi_bound_kind_t kind;
-    kv_slice_t key; /* not looked at with KVI_BOUND_NONE */
-} kvi_bound_t;
-
-typedef struct kvi_range {
-    kvi_bound_t lower;
-    kvi_bound_t upper;
-} kvi_range_t;
-
 /* The next entry of a sorted load; false at the end. The slices must hold until the next call. */
 typedef bool (*kvi_load_fn)(void *context, kv_slice_t *key, kv_slice_t *value);
 
+/* NULL where the cursor has to do. */
 typedef struct kvi_ordered_ops {
     /* The keys smaller than key, which need not be there itself. O(log n). */
     uint64_t (*rank)(kv_engine_t *engine, kv_slice_t key);
@@ -38,10 +22,10 @@ typedef struct kvi_ordered_ops {
      */
     kv_status_t (*key_at)(kv_engine_t *engine, uint64_t number, kv_slice_t *key, kv_slice_t *value);
     /* How many keys the range holds. O(log n). */
-    uint64_t (*count_range)(kv_engine_t *engine, const kvi_range_t *range);
+    uint64_t (*count_range)(kv_engine_t *engine, const kv_range_t *range);
     /* Deletes all keys of the range, whole subtrees at once. Returns how many there were. Takes no
      * memory. */
-    uint64_t (*delete_range)(kv_engine_t *engine, const kvi_range_t *range);
+    uint64_t (*delete_range)(kv_engine_t *engine, const kv_range_t *range);
     /* Fills an empty engine from entries in ascending order, faster and more densely than put.
      * KV_INVALID if the engine is not empty or a key is not larger than the one before it,
      * KV_NO_MEMORY, KV_TOO_LARGE; the engine is then empty again. */

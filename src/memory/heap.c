@@ -120,10 +120,8 @@ static void take_from_list(uint32_t *list, uint32_t first)
 
 /* ---- spans ---- */
 
-/* The shortest span whose tail is small enough, or else the one with the smallest part lost. */
-static void choose_span(kvi_heap_class_t *class)
+uint32_t kvi_heap_span_blocks(size_t bytes)
 {
-    const size_t bytes = class->object_bytes;
     size_t best_blocks = 0;
     size_t best_tail = 1;
     for (size_t blocks = 1; blocks <= SPAN_BLOCKS_MAX; blocks++) {
@@ -140,9 +138,15 @@ static void choose_span(kvi_heap_class_t *class)
             break;
         }
     }
-    class->span_blocks = (uint32_t)best_blocks;
+    return (uint32_t)best_blocks;
+}
+
+static void choose_span(kvi_heap_class_t *class)
+{
+    const size_t bytes = class->object_bytes;
+    class->span_blocks = kvi_heap_span_blocks(bytes);
     class->reciprocal = (uint32_t)((((uint64_t)1 << 32) + bytes - 1) / bytes);
-    class->span_objects = (uint32_t)((best_blocks << KVI_BLOCK_SHIFT) / bytes);
+    class->span_objects = (uint32_t)(((size_t) class->span_blocks << KVI_BLOCK_SHIFT) / bytes);
 }
 
 static size_t bitmap_bytes(const kvi_heap_class_t *class)

@@ -102,6 +102,9 @@ bool kvi_heap_is_taken(const kvi_heap_t *heap, const void *address);
 /* Whether the span of this object of a class is much emptier than those of its class, and moving
  * could free it. */
 bool kvi_heap_is_sparse(const kvi_heap_t *heap, const void *object);
+/* Blocks of the spans for objects of this size: the fewest whose tail is small enough, or else
+ * those with the smallest part lost. */
+uint32_t kvi_heap_span_blocks(size_t object_bytes);
 size_t kvi_heap_obtained(const kvi_heap_t *heap);
 kv_status_t kvi_heap_check(const kvi_heap_t *heap);
 

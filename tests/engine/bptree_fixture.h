@@ -154,22 +154,22 @@ static inline void delete_both(fixture_t *fixture, kv_slice_t key)
 }
 
 /* A range with bounds of the family, of every kind. */
-static inline kvi_range_t any_range(fixture_t *fixture, family_fn family, uint64_t keys,
-                                    char *lower, char *upper)
+static inline kv_range_t any_range(fixture_t *fixture, family_fn family, uint64_t keys, char *lower,
+                                   char *upper)
 {
-    return (kvi_range_t){
-        .lower = {(kvi_bound_kind_t)draw(fixture, 3), family(draw(fixture, keys), lower)},
-        .upper = {(kvi_bound_kind_t)draw(fixture, 3), family(draw(fixture, keys), upper)},
+    return (kv_range_t){
+        .lower = {(kv_bound_kind_t)draw(fixture, 3), family(draw(fixture, keys), lower)},
+        .upper = {(kv_bound_kind_t)draw(fixture, 3), family(draw(fixture, keys), upper)},
     };
 }
 
 /* The place in the model where a bound cuts. */
-static inline size_t model_cut(const model_t *model, const kvi_bound_t *bound, bool is_upper)
+static inline size_t model_cut(const model_t *model, const kv_bound_t *bound, bool is_upper)
 {
-    if (bound->kind == KVI_BOUND_NONE) {
+    if (bound->kind == KV_BOUND_NONE) {
         return is_upper ? model->count : 0;
     }
-    const kvi_bound_kind_t past = is_upper ? KVI_BOUND_INCLUDED : KVI_BOUND_EXCLUDED;
+    const kv_bound_kind_t past = is_upper ? KV_BOUND_INCLUDED : KV_BOUND_EXCLUDED;
     return model_place(model, bound->key) +
            (bound->kind == past && model_find(model, bound->key) != NULL);
 }

@@ -115,7 +115,7 @@ static void delete_with_failures(fixture_t *fixture, kv_slice_t key)
 static void delete_range_with_failures(fixture_t *fixture, family_fn family, uint64_t keys)
 {
     static char bounds[2][MODEL_KEY_BYTES_MAX];
-    const kvi_range_t range = any_range(fixture, family, keys, bounds[0], bounds[1]);
+    const kv_range_t range = any_range(fixture, family, keys, bounds[0], bounds[1]);
     const size_t from = model_cut(&fixture->model, &range.lower, false);
     const size_t to = model_cut(&fixture->model, &range.upper, true);
     fail_from(1 + draw(fixture, 4));

@@ -154,7 +154,7 @@ static void range_script(family_fn family, uint32_t leaf_max, uint32_t inner_max
     for (int i = 0; i < steps; i++) {
         put_both(fixture, family(draw(fixture, keys), fixture->key), any_value(fixture));
         compare_ranks(fixture, family, keys);
-        const kvi_range_t range = any_range(fixture, family, keys, bounds, bounds + LARGE_BYTES);
+        const kv_range_t range = any_range(fixture, family, keys, bounds, bounds + LARGE_BYTES);
         const size_t from = model_cut(&fixture->model, &range.lower, false);
         const size_t to = model_cut(&fixture->model, &range.upper, true);
         const size_t expected = to > from ? to - from : 0;
@@ -398,7 +398,7 @@ static void a_walk_ends_when_its_keys_are_gone(void **state)
     (void)state;
     fixture_t *const fixture = begin(LEAF_ENTRIES_MAX, INNER_CHILDREN_MAX);
     const uint64_t token = begin_walk(fixture, 2, 10);
-    const kvi_range_t all = {{0}, {0}};
+    const kv_range_t all = {{0}, {0}};
     assert_int_equal(kvi_bptree_ordered.delete_range(fixture->engine, &all), 1000);
     assert_int_equal(kvi_bptree_scan(fixture->engine, token, 10, mark, fixture), 0);
     model_free(&fixture->model);
