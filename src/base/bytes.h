@@ -13,10 +13,34 @@
 
 #include <concordkv/kv_status.h>
 
+/* memcpy for up to 64 bytes, from both ends to the middle. */
+static inline void kvi_bytes_copy_short(char *to, const char *from, size_t size)
+{
+    if (size > 32) {
+        memcpy(to, from, 32);
+        memcpy(to + size - 32, from + size - 32, 32);
+    } else if (size >= 16) {
+        memcpy(to, from, 16);
+        memcpy(to + size - 16, from + size - 16, 16);
+    } else if (size >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + size - 8, from + size - 8, 8);
+    } else if (size >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + size - 4, from + size - 4, 4);
+    } else if (size > 0) {
+        to[0] = from[0];
+        to[size / 2] = from[size / 2];
+        to[size - 1] = from[size - 1];
+    }
+}
+
 /* memcpy, but size 0 goes with any pointers. */
 static inline void kvi_bytes_copy(void *to, const void *from, size_t size)
 {
-    if (size > 0) {
+    if (size <= 64) {
+        kvi_bytes_copy_short(to, from, size);
+    } else {
         memcpy(to, from, size);
     }
 }

@@ -50,6 +50,24 @@ static void slices_are_ordered_as_words_are(void **state)
     assert_int_equal(compare("\xff", "a"), 1);
 }
 
+static void a_copy_is_exact_at_every_length(void **state)
+{
+    (void)state;
+    char from[140];
+    uint64_t random = test_seed();
+    for (size_t i = 0; i < sizeof from; i++) {
+        from[i] = (char)(test_random(&random) & 127);
+    }
+    for (size_t size = 0; size <= 130; size++) {
+        char to[140];
+        memset(to, -1, sizeof to);
+        kvi_bytes_copy(to + 1, from, size);
+        assert_memory_equal(to + 1, from, size);
+        assert_int_equal(to[0], -1);
+        assert_int_equal(to[size + 1], -1);
+    }
+}
+
 static void nothing_may_be_copied_from_nowhere(void **state)
 {
     (void)state;
@@ -68,6 +86,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_bytes_are_equal_and_one_bit_makes_them_differ),
         cmocka_unit_test(slices_are_ordered_as_words_are),
+        cmocka_unit_test(a_copy_is_exact_at_every_length),
         cmocka_unit_test(nothing_may_be_copied_from_nowhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
