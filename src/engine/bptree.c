@@ -7,7 +7,6 @@
 #include "engine/bptree_int.h"
 
 #define GROUP_KEYS 16u
-#define LINE_BYTES 64u
 
 /* ---- lookups ---- */
 
@@ -20,6 +19,7 @@ static const kvi_leaf_t *leaf_of(const kvi_bptree_t *tree, kv_slice_t key)
     for (uint32_t level = tree->height; level-- > 0;) {
         page = kvi_bptree_child(tree, page, kvi_inner_seek(tree, page, key));
     }
+    kvi_leaf_prefetch(page);
     return page;
 }
 

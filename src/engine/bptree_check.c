@@ -173,7 +173,7 @@ static bool audit_inner(audit_t *audit, const kvi_path_t *path, uint32_t level)
         return false;
     }
     for (uint32_t i = 0; i < node->count; i++) {
-        count += kvi_inner_counts(node)[i];
+        count += kvi_inner_children(node)[i].count;
         if (i > 0 && !audit_separator(audit, node, i - 1)) {
             return false;
         }
@@ -181,7 +181,7 @@ static bool audit_inner(audit_t *audit, const kvi_path_t *path, uint32_t level)
     const uint64_t expected =
         level + 1 == tree->height
             ? tree->count
-            : kvi_inner_counts(path->at[level + 1].node)[path->at[level + 1].index];
+            : kvi_inner_children(path->at[level + 1].node)[path->at[level + 1].index].count;
     return count == expected && audit_object(audit, node, kvi_inner_bytes(node->capacity));
 }
 
@@ -210,7 +210,7 @@ static bool audit_bounds(const audit_t *audit, const kvi_path_t *path)
         }
     }
     return tree->height == 0 ||
-           kvi_inner_counts(path->at[0].node)[path->at[0].index] == path->leaf->count;
+           kvi_inner_children(path->at[0].node)[path->at[0].index].count == path->leaf->count;
 }
 
 /* ---- the tree ---- */

@@ -6,8 +6,6 @@
  */
 #include "engine/bptree_int.h"
 
-#define LINE_BYTES 64u
-
 void kvi_bptree_cursor_init(kvi_bptree_cursor_t *cursor, kvi_bptree_t *tree)
 {
     memset(cursor, 0, sizeof *cursor);

@@ -58,19 +58,6 @@ static bool is_not_above(const kvi_bptree_t *tree, const kvi_inner_t *node, uint
     return kvi_slice_compare(kvi_slice_behind(whole, node->prefix_bytes), suffix) <= 0;
 }
 
-/* The number of heads below head; the steps have no branch to mispredict. */
-static uint32_t count_below(const uint64_t *heads, uint32_t count, uint64_t head)
-{
-    const uint64_t *base = heads;
-    uint32_t length = count;
-    while (length > 1) {
-        const uint32_t half = length / 2;
-        base += base[half - 1] < head ? half : 0;
-        length -= half;
-    }
-    return (uint32_t)(base - heads) + (length == 1 && base[0] < head);
-}
-
 uint32_t kvi_inner_seek(const kvi_bptree_t *tree, const kvi_inner_t *node, kv_slice_t key)
 {
     const uint32_t separators = node->count - 1u;
@@ -83,7 +70,7 @@ uint32_t kvi_inner_seek(const kvi_bptree_t *tree, const kvi_inner_t *node, kv_sl
     const kv_slice_t suffix = kvi_slice_behind(key, node->prefix_bytes);
     const uint64_t head = kvi_head64(suffix.data, suffix.size);
     const uint64_t *const heads = kvi_inner_heads(node);
-    uint32_t low = count_below(heads, separators, head);
+    uint32_t low = kvi_count_below(heads, separators, head);
     uint32_t high = low;
     while (high < separators && heads[high] == head) {
         high++;
@@ -105,8 +92,7 @@ typedef struct item {
     kv_slice_t separator; /* before the child; not used in the first one */
     uint32_t apart;       /* the object it is, if it is one */
     uint32_t made;        /* the object that the new node has for it; 0: none */
-    uint32_t child;
-    uint32_t count;
+    kvi_child_t child;
     char buffer[SEPARATOR_BUFFER];
 } item_t;
 
@@ -114,7 +100,6 @@ static void take_apart(const kvi_bptree_t *tree, const kvi_inner_t *node, item_t
 {
     for (uint32_t i = 0; i < node->count; i++) {
         items[i].child = kvi_inner_children(node)[i];
-        items[i].count = kvi_inner_counts(node)[i];
         items[i].separator = (kv_slice_t){NULL, 0};
         items[i].apart = 0;
         items[i].made = 0;
@@ -235,7 +220,6 @@ static kvi_inner_t *make_node(kvi_bptree_t *tree, uint32_t level, item_t *items,
     }
     for (uint32_t i = 0; i < count; i++) {
         kvi_inner_children(node)[i] = items[i].child;
-        kvi_inner_counts(node)[i] = items[i].count;
         if (i > 0) {
             set_separator(node, i - 1, items[i].separator, items[i].made);
         }
@@ -251,7 +235,7 @@ static void replace_node(kvi_bptree_t *tree, kvi_path_t *path, uint32_t level, k
     if (level + 1 == tree->height) {
         tree->root = ref;
     } else {
-        kvi_inner_children(path->at[level + 1].node)[path->at[level + 1].index] = ref;
+        kvi_inner_children(path->at[level + 1].node)[path->at[level + 1].index].ref = ref;
     }
     free_node(tree, path->at[level].node);
     path->at[level].node = node;
@@ -279,7 +263,7 @@ kv_status_t kvi_bptree_raise(kvi_bptree_t *tree)
     if (tree->height == LEVELS_MAX) {
         return KV_NO_MEMORY;
     }
-    item_t old_root = {.child = tree->root, .count = (uint32_t)tree->count};
+    item_t old_root = {.child = {tree->root, (uint32_t)tree->count}};
     kvi_inner_t *const root = make_node(tree, tree->height + 1, &old_root, 1, NULL);
     if (root == NULL) {
         return KV_NO_MEMORY;
@@ -302,10 +286,8 @@ static void open_place(kvi_inner_t *node, uint32_t index)
     uint64_t *const heads = kvi_inner_heads(node) + index - 1;
     uint32_t *const separators = kvi_inner_separators(node) + index - 1;
     uint8_t *const suffixes = kvi_inner_suffixes(node) + index - 1;
-    uint32_t *const children = kvi_inner_children(node) + index;
-    uint32_t *const counts = kvi_inner_counts(node) + index;
+    kvi_child_t *const children = kvi_inner_children(node) + index;
     memmove(children + 1, children, behind * sizeof *children);
-    memmove(counts + 1, counts, behind * sizeof *counts);
     memmove(heads + 1, heads, between * sizeof *heads);
     memmove(separators + 1, separators, between * sizeof *separators);
     memmove(suffixes + 1, suffixes, between);
@@ -313,7 +295,7 @@ static void open_place(kvi_inner_t *node, uint32_t index)
 }
 
 kv_status_t kvi_inner_insert(kvi_bptree_t *tree, kvi_path_t *path, uint32_t level,
-                             kv_slice_t separator, kvi_new_child_t child)
+                             kv_slice_t separator, kvi_child_t child)
 {
     assert(path->at[level].node->count < tree->inner_max);
     if (!takes(tree, path->at[level].node, separator) &&
@@ -331,9 +313,8 @@ kv_status_t kvi_inner_insert(kvi_bptree_t *tree, kvi_path_t *path, uint32_t leve
         apart = kvi_pool_ref(tree->pool, made);
     }
     open_place(node, index + 1);
-    kvi_inner_children(node)[index + 1] = child.ref;
-    kvi_inner_counts(node)[index + 1] = child.count;
-    kvi_inner_counts(node)[index] -= child.count;
+    kvi_inner_children(node)[index + 1] = child;
+    kvi_inner_children(node)[index].count -= child.count;
     set_separator(node, index, separator, apart);
     return KV_OK;
 }
@@ -354,7 +335,7 @@ static uint32_t count_items(const item_t *items, uint32_t count)
 {
     uint32_t sum = 0;
     for (uint32_t i = 0; i < count; i++) {
-        sum += items[i].count;
+        sum += items[i].child.count;
     }
     return sum;
 }
@@ -372,8 +353,8 @@ kv_status_t kvi_inner_split(kvi_bptree_t *tree, kvi_path_t *path, uint32_t level
     }
     kvi_inner_t *const right = make_node(tree, old->level, items + middle, count - middle, NULL);
     if (right != NULL) {
-        const kvi_new_child_t child = {kvi_pool_ref(tree->pool, right),
-                                       count_items(items + middle, count - middle)};
+        const kvi_child_t child = {kvi_pool_ref(tree->pool, right),
+                                   count_items(items + middle, count - middle)};
         if (kvi_inner_insert(tree, path, level + 1, items[middle].separator, child) == KV_OK) {
             replace_node(tree, path, level, left);
             items[middle].made = 0; /* its copy stands in the parent */
@@ -397,10 +378,8 @@ static void close_places(kvi_inner_t *node, uint32_t from, uint32_t to)
     uint64_t *const heads = kvi_inner_heads(node);
     uint32_t *const separators = kvi_inner_separators(node);
     uint8_t *const suffixes = kvi_inner_suffixes(node);
-    uint32_t *const children = kvi_inner_children(node);
-    uint32_t *const counts = kvi_inner_counts(node);
+    kvi_child_t *const children = kvi_inner_children(node);
     memmove(children + from, children + to, behind * sizeof *children);
-    memmove(counts + from, counts + to, behind * sizeof *counts);
     memmove(heads + first, heads + next, between * sizeof *heads);
     memmove(separators + first, separators + next, between * sizeof *separators);
     memmove(suffixes + first, suffixes + next, between);
@@ -451,8 +430,9 @@ static bool join_nodes(kvi_bptree_t *tree, kvi_inner_t *parent, uint32_t left_in
     if (node == NULL) {
         return false;
     }
-    kvi_inner_children(parent)[left_index] = kvi_pool_ref(tree->pool, node);
-    kvi_inner_counts(parent)[left_index] += kvi_inner_counts(parent)[left_index + 1];
+    kvi_inner_children(parent)[left_index].ref = kvi_pool_ref(tree->pool, node);
+    kvi_inner_children(parent)[left_index].count +=
+        kvi_inner_children(parent)[left_index + 1].count;
     kvi_inner_remove(tree, parent, left_index + 1, left_index + 2);
     free_unused(tree, items, count);
     free_node(tree, left);

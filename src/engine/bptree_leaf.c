@@ -69,14 +69,7 @@ uint32_t kvi_leaf_seek(const kvi_leaf_t *leaf, kv_slice_t key, bool *found)
     const uint32_t head = kvi_head32(suffix.data, suffix.size);
     const uint64_t *const slots = kvi_leaf_slots(leaf);
     const uint32_t count = leaf->count;
-    if (count > 0 && kvi_slot_head(slots[count - 1]) < head) {
-        return count; /* where sorted keys come */
-    }
-    /* Counting them all has no branch to mispredict, and its loads do not wait for each other. */
-    uint32_t low = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        low += kvi_slot_head(slots[i]) < head;
-    }
+    uint32_t low = kvi_count_below(slots, count, (uint64_t)head << 32);
     if (low < count && kvi_slot_head(slots[low]) == head) {
         low = seek_among_equals(leaf, low, head, suffix);
         *found = low < count && kvi_slot_head(slots[low]) == head &&

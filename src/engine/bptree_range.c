@@ -63,7 +63,7 @@ static uint64_t bptree_count_range(kv_engine_t *engine, const kv_range_t *range)
 /* Entries under the path's child at this level. */
 static uint64_t count_under(const kvi_path_t *path, uint32_t level)
 {
-    return kvi_inner_counts(path->at[level].node)[path->at[level].index];
+    return kvi_inner_children(path->at[level].node)[path->at[level].index].count;
 }
 
 /* The path stands at the beginning of a leaf of at most most entries: takes that leaf out or,
@@ -80,14 +80,14 @@ static uint32_t cut_subtrees(kvi_bptree_t *tree, kvi_path_t *path, uint64_t most
     const uint32_t from = path->at[level].index;
     uint32_t to = from;
     uint32_t cut = 0;
-    while (to < node->count && cut + (uint64_t)kvi_inner_counts(node)[to] <= most) {
-        cut += kvi_inner_counts(node)[to];
-        kvi_bptree_free_subtree(tree, kvi_inner_children(node)[to], level);
+    while (to < node->count && cut + (uint64_t)kvi_inner_children(node)[to].count <= most) {
+        cut += kvi_inner_children(node)[to].count;
+        kvi_bptree_free_subtree(tree, kvi_inner_children(node)[to].ref, level);
         to++;
     }
     kvi_inner_remove(tree, node, from, to);
     for (uint32_t above = level + 1; above < tree->height; above++) {
-        kvi_inner_counts(path->at[above].node)[path->at[above].index] -= cut;
+        kvi_inner_children(path->at[above].node)[path->at[above].index].count -= cut;
     }
     return cut;
 }

@@ -99,6 +99,7 @@ void kvi_bptree_descend(const kvi_bptree_t *tree, kv_slice_t key, kvi_path_t *pa
         path->at[level].index = kvi_inner_seek(tree, page, key);
         page = kvi_bptree_child(tree, page, path->at[level].index);
     }
+    kvi_leaf_prefetch(page);
     path->leaf = page;
     path->slot = kvi_leaf_seek(page, key, &path->found);
 }
@@ -108,10 +109,10 @@ void kvi_bptree_descend_rank(const kvi_bptree_t *tree, uint64_t rank, kvi_path_t
     uint64_t left = rank;
     void *page = kvi_pool_deref(tree->pool, tree->root);
     for (uint32_t level = tree->height; level-- > 0;) {
-        const uint32_t *const counts = kvi_inner_counts(page);
+        const kvi_child_t *const children = kvi_inner_children(page);
         uint32_t index = 0;
-        while (left >= counts[index]) {
-            left -= counts[index++];
+        while (left >= children[index].count) {
+            left -= children[index++].count;
         }
         path->at[level].node = page;
         path->at[level].index = index;
@@ -168,9 +169,9 @@ uint64_t kvi_path_rank(const kvi_bptree_t *tree, const kvi_path_t *path)
 {
     uint64_t rank = path->slot;
     for (uint32_t level = 0; level < tree->height; level++) {
-        const uint32_t *const counts = kvi_inner_counts(path->at[level].node);
+        const kvi_child_t *const children = kvi_inner_children(path->at[level].node);
         for (uint32_t i = 0; i < path->at[level].index; i++) {
-            rank += counts[i];
+            rank += children[i].count;
         }
     }
     return rank;
@@ -179,7 +180,7 @@ uint64_t kvi_path_rank(const kvi_bptree_t *tree, const kvi_path_t *path)
 void kvi_path_count(const kvi_bptree_t *tree, const kvi_path_t *path, uint32_t added)
 {
     for (uint32_t level = 0; level < tree->height; level++) {
-        kvi_inner_counts(path->at[level].node)[path->at[level].index] += added;
+        kvi_inner_children(path->at[level].node)[path->at[level].index].count += added;
     }
 }
 
@@ -189,7 +190,7 @@ static void set_leaf(kvi_bptree_t *tree, const kvi_path_t *path, const kvi_leaf_
     if (tree->height == 0) {
         tree->root = ref;
     } else {
-        kvi_inner_children(path->at[0].node)[path->at[0].index] = ref;
+        kvi_inner_children(path->at[0].node)[path->at[0].index].ref = ref;
     }
 }
 
@@ -272,7 +273,7 @@ static kv_status_t insert_leaf(kvi_bptree_t *tree, kvi_path_t *path, const kvi_l
     const kv_slice_t left_key = kvi_leaf_key(left, left->count - 1u, last);
     const kv_slice_t right_key = kvi_leaf_key(right, 0, first);
     const kv_slice_t separator = {right_key.data, kvi_common_bytes(left_key, right_key) + 1};
-    const kvi_new_child_t child = {kvi_pool_ref(tree->pool, right), count};
+    const kvi_child_t child = {kvi_pool_ref(tree->pool, right), count};
     return kvi_inner_insert(tree, path, 0, separator, child);
 }
 
@@ -353,6 +354,7 @@ kv_status_t kvi_bptree_make_room(kvi_bptree_t *tree, kvi_path_t *path, kv_slice_
     if (status != KV_OK) {
         kvi_bptree_lower(tree);
     }
+    path->leaf = NULL;
     return status;
 }
 
@@ -391,7 +393,7 @@ void kvi_bptree_lower(kvi_bptree_t *tree)
         if (root->count > 1) {
             break;
         }
-        tree->root = kvi_inner_children(root)[0];
+        tree->root = kvi_inner_children(root)[0].ref;
         tree->height--;
         kvi_inner_free(tree, root);
     }
@@ -399,8 +401,8 @@ void kvi_bptree_lower(kvi_bptree_t *tree)
 
 static bool join_leaves(kvi_bptree_t *tree, kvi_inner_t *parent, uint32_t left_index)
 {
-    const uint32_t *const counts = kvi_inner_counts(parent);
-    const uint32_t count = counts[left_index] + counts[left_index + 1];
+    kvi_child_t *const children = kvi_inner_children(parent);
+    const uint32_t count = children[left_index].count + children[left_index + 1].count;
     if (count > tree->leaf_max - tree->leaf_max / 4) {
         return false;
     }
@@ -418,8 +420,7 @@ static bool join_leaves(kvi_bptree_t *tree, kvi_inner_t *parent, uint32_t left_i
     kvi_leaf_unaccount(tree, left);
     kvi_leaf_unaccount(tree, right);
     kvi_leaf_account(tree, leaf);
-    kvi_inner_children(parent)[left_index] = kvi_pool_ref(tree->pool, leaf);
-    kvi_inner_counts(parent)[left_index] = count;
+    children[left_index] = (kvi_child_t){kvi_pool_ref(tree->pool, leaf), count};
     kvi_inner_remove(tree, parent, left_index + 1, left_index + 2);
     kvi_leaf_free(tree, left);
     kvi_leaf_free(tree, right);

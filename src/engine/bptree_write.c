@@ -248,7 +248,9 @@ static kv_status_t find_room(kvi_bptree_t *tree, const wish_t *wish, kvi_path_t 
         if (status != KV_OK) {
             return status;
         }
-        kvi_bptree_descend(tree, wish->key, path);
+        if (path->leaf == NULL) {
+            kvi_bptree_descend(tree, wish->key, path);
+        }
     }
     return KV_OK;
 }

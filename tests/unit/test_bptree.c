@@ -487,7 +487,7 @@ static void damage_is_seen(void **state)
     assert_damage_is_seen(fixture, &leaf->value_bytes, 1);
     assert_damage_is_seen(fixture, &leaf->aparts, 1);
     assert_damage_is_seen(fixture, (char *)kvi_leaf_slots(leaf) + 4, 4); /* the first head */
-    assert_damage_is_seen(fixture, kvi_inner_counts(node), 1);
+    assert_damage_is_seen(fixture, &kvi_inner_children(node)[0].count, 1);
     assert_damage_is_seen(fixture, kvi_inner_heads(node), 4);
     assert_damage_is_seen(fixture, &node->level, 1);
     assert_damage_is_seen(fixture, node->prefix, node->prefix_bytes);
