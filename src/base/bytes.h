@@ -67,6 +67,36 @@ static inline uint32_t kvi_bytes_load32(const void *from)
     return word;
 }
 
+/* Numbers in files and batches: little endian, at any alignment, on every machine. Compilers make
+ * one instruction of each where the machine is little endian itself. */
+static inline uint32_t kvi_bytes_load_le32(const void *from)
+{
+    const unsigned char *const bytes = from;
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+           (uint32_t)bytes[3] << 24;
+}
+
+static inline uint64_t kvi_bytes_load_le64(const void *from)
+{
+    const unsigned char *const bytes = from;
+    return kvi_bytes_load_le32(bytes) | (uint64_t)kvi_bytes_load_le32(bytes + 4) << 32;
+}
+
+static inline void kvi_bytes_store_le32(void *to, uint32_t number)
+{
+    unsigned char *const bytes = to;
+    bytes[0] = (unsigned char)number;
+    bytes[1] = (unsigned char)(number >> 8);
+    bytes[2] = (unsigned char)(number >> 16);
+    bytes[3] = (unsigned char)(number >> 24);
+}
+
+static inline void kvi_bytes_store_le64(void *to, uint64_t number)
+{
+    kvi_bytes_store_le32(to, (uint32_t)number);
+    kvi_bytes_store_le32((char *)to + 4, (uint32_t)(number >> 32));
+}
+
 static inline bool kvi_bytes_equal_short(const char *a, const char *b, size_t size)
 {
     if (size >= 4) {

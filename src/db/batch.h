@@ -58,10 +58,12 @@ kv_status_t kvi_batch_read(kv_slice_t bytes, kvi_batch_reader_t *reader);
 /* The next operation, whose slices point into the batch. KV_NOT_FOUND at the end, KV_CORRUPT. */
 kv_status_t kvi_batch_next(kvi_batch_reader_t *reader, kvi_op_t *op);
 
-/* Applies all operations at the batch's time; results, if not NULL, has room for its count. With
- * KVI_BATCH_ATOMIC the first error is the answer and nothing has changed; otherwise each operation
- * stands for itself and the answer is KV_OK. The whole batch is read through first, so KV_CORRUPT
- * comes before anything has changed. */
+/* Applies all operations at the batch's time, or at the database's own if that is later; results,
+ * if not NULL, has room for its count, and the values they point to hold until the next call. With
+ * KVI_BATCH_ATOMIC the first error is the answer and nothing has changed; that a key is not there
+ * to be read, deleted or given a deadline is no error. Otherwise each operation stands for itself
+ * and the answer is KV_OK. The whole batch is read through first, so KV_CORRUPT comes before
+ * anything has changed. */
 kv_status_t kvi_db_apply(kvi_db_t *db, kv_slice_t bytes, kvi_op_result_t *results);
 
 #endif

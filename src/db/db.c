@@ -24,8 +24,7 @@ kv_status_t kvi_db_open(const kvi_db_options_t *options, kvi_db_t **db)
     opened->budget = kv_budget_create(NULL, chosen.memory_limit);
     kv_status_t status = opened->budget != NULL ? KV_OK : KV_NO_MEMORY;
     while (status == KV_OK && opened->keyspace_count < chosen.keyspaces) {
-        status =
-            kvi_keyspace_open(&opened->keyspaces[opened->keyspace_count], &chosen, opened->budget);
+        status = kvi_keyspace_open(&opened->keyspaces[opened->keyspace_count], opened, &chosen);
         opened->keyspace_count += status == KV_OK;
     }
     if (status != KV_OK) {
@@ -44,6 +43,8 @@ void kvi_db_close(kvi_db_t *db)
     for (size_t i = 0; i < db->keyspace_count; i++) {
         kvi_keyspace_close(&db->keyspaces[i]);
     }
+    kv_arena_destroy(db->results);
+    kv_arena_destroy(db->undo);
     kv_budget_destroy(db->budget);
     kv_store_free(db);
 }
@@ -73,6 +74,21 @@ size_t kvi_db_memory_used(const kvi_db_t *db)
     return kv_budget_used(db->budget);
 }
 
+int64_t kvi_db_time(const kvi_db_t *db)
+{
+    return db->time_ms;
+}
+
+void kvi_db_advance_time(kvi_db_t *db, int64_t time_ms)
+{
+    db->time_ms = time_ms > db->time_ms ? time_ms : db->time_ms;
+}
+
+uint64_t kvi_db_changes(const kvi_db_t *db)
+{
+    return db->changes;
+}
+
 uint64_t kvi_db_expired(kvi_db_t *db)
 {
     uint64_t expired = 0;
@@ -91,5 +107,6 @@ kv_status_t kvi_db_swap(kvi_db_t *db, size_t first, size_t second)
     const kvi_keyspace_t content = db->keyspaces[first];
     db->keyspaces[first] = db->keyspaces[second];
     db->keyspaces[second] = content;
+    db->changes++;
     return KV_OK;
 }

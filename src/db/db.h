@@ -22,6 +22,8 @@
 #include <concordkv/kv_memory.h>
 #include <concordkv/kv_status.h>
 
+#include "engine/ordered.h"
+
 typedef struct kvi_db kvi_db_t;
 typedef struct kvi_keyspace kvi_keyspace_t;
 
@@ -87,6 +89,12 @@ kvi_keyspace_t *kvi_db_keyspace(kvi_db_t *db, size_t number); /* NULL: no such n
 /* The memory limit may change while open; data above it stay. */
 void kvi_db_set_memory_limit(kvi_db_t *db, size_t bytes);
 size_t kvi_db_memory_limit(const kvi_db_t *db);
+/* The database's time: the latest that any operation or batch was applied at. It never goes back:
+ * an operation of an earlier time is applied at this one. A snapshot has to keep it. */
+int64_t kvi_db_time(const kvi_db_t *db);
+void kvi_db_advance_time(kvi_db_t *db, int64_t time_ms);
+/* Changes of entries since the database was opened. */
+uint64_t kvi_db_changes(const kvi_db_t *db);
 /* Late entries removed in all keyspaces since the database was opened, by whatever call. */
 uint64_t kvi_db_expired(kvi_db_t *db);
 size_t kvi_db_memory_used(const kvi_db_t *db); /* bytes obtained by all keyspaces */
@@ -134,6 +142,10 @@ void kvi_keyspace_prefetch(kvi_keyspace_t *keyspace, size_t count, const kv_slic
 /* KV_OK or KV_NOT_FOUND. Counts as an access when touch is true. */
 kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms, bool touch,
                              kvi_entry_t *entry);
+/* The version of an entry: a digest of its value, form and deadline, so that it costs nothing per
+ * entry and is the same on every machine, like an ETag of HTTP. Two states of a key with equal
+ * content have equal versions. Never 0; of a key that is not there, which is no error, it is 0. */
+uint64_t kvi_keyspace_version(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms);
 /* Entries, late ones that have not been removed yet included, as DBSIZE counts. */
 uint64_t kvi_keyspace_count(const kvi_keyspace_t *keyspace);
 uint64_t kvi_keyspace_deadlines(const kvi_keyspace_t *keyspace); /* keys with a deadline */
@@ -162,12 +174,14 @@ typedef enum kvi_put_condition {
 typedef struct kvi_put_options {
     kvi_put_condition_t condition;
     bool keep_deadline; /* of the old entry */
-    int64_t
-        deadline_ms; /* unless keep_deadline; KVI_NO_DEADLINE: none; a past one deletes the key */
+    kvi_form_t form;
+    /* Unless keep_deadline. KVI_NO_DEADLINE: none; a past one, 0 too, deletes the key. */
+    int64_t deadline_ms;
+    uint64_t version; /* with KVI_PUT_IF_VERSION; 0: the key must be absent */
 } kvi_put_options_t;
 
-/* KV_EXISTS or KV_NOT_FOUND when the condition does not hold; KV_NO_MEMORY, KV_TOO_LARGE. NULL
- * options: plain put. */
+/* KV_EXISTS, KV_NOT_FOUND or KV_CONFLICT when the condition does not hold; KV_NO_MEMORY,
+ * KV_TOO_LARGE. NULL options: plain put. */
 kv_status_t kvi_keyspace_put(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t value,
                              int64_t now_ms, const kvi_put_options_t *options);
 /* KV_NOT_FOUND. */
@@ -194,6 +208,9 @@ kv_status_t kvi_keyspace_copy(kvi_keyspace_t *from, kv_slice_t key, kvi_keyspace
                               kv_slice_t new_key, bool replace, int64_t now_ms);
 kv_status_t kvi_keyspace_rename(kvi_keyspace_t *from, kv_slice_t key, kvi_keyspace_t *to,
                                 kv_slice_t new_key, bool replace, int64_t now_ms);
+/* Deletes every key of the range. KV_UNSUPPORTED where keys have no order, KV_NO_MEMORY. */
+kv_status_t kvi_keyspace_delete_range(kvi_keyspace_t *keyspace, const kv_range_t *range,
+                                      int64_t now_ms, uint64_t *count);
 /* Drops every entry in O(blocks). */
 kv_status_t kvi_keyspace_clear(kvi_keyspace_t *keyspace);
 kv_status_t kvi_db_swap(kvi_db_t *db, size_t first, size_t second);

@@ -238,6 +238,32 @@ void kvi_expiry_remove(kvi_expiry_t *expiry, kvi_expiry_item_t *item)
     kvi_expiry_cancel(expiry, take_out(expiry, item->place));
 }
 
+/* The rest moves together and is put in order from the bottom up (Floyd 1964). */
+void kvi_expiry_remove_where(kvi_expiry_t *expiry,
+                             bool (*is_wanted)(const void *context, kv_slice_t key),
+                             const void *context)
+{
+    const size_t end = end_of(expiry);
+    size_t kept = ROOT;
+    for (size_t place = ROOT; place < end; place++) {
+        const kvi_expiry_entry_t entry = *entry_at(expiry, place);
+        if (!is_wanted(context, kvi_expiry_item_key(entry.item))) {
+            set_entry(expiry, kept++, entry);
+            continue;
+        }
+        kv_pool_free(expiry->pool, entry.item);
+        expiry->freed++;
+    }
+    if (kept == end) {
+        return;
+    }
+    expiry->count = kept - ROOT;
+    for (size_t place = kept; place-- > ROOT;) {
+        sift_down(expiry, place, *entry_at(expiry, place));
+    }
+    shrink(expiry);
+}
+
 size_t kvi_expiry_take_due(kvi_expiry_t *expiry, int64_t now_ms, kvi_expiry_item_t **items,
                            size_t max)
 {

@@ -10,6 +10,7 @@
 #ifndef KVI_DB_EXPIRY_H
 #define KVI_DB_EXPIRY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,10 @@ void kvi_expiry_add(kvi_expiry_t *expiry, kvi_expiry_item_t *item, int64_t deadl
 void kvi_expiry_move(kvi_expiry_t *expiry, kvi_expiry_item_t *item, int64_t deadline_ms);
 /* Takes an item out of the order and frees it. */
 void kvi_expiry_remove(kvi_expiry_t *expiry, kvi_expiry_item_t *item);
+/* Removes every item whose key is wanted. O(items); needs no memory. */
+void kvi_expiry_remove_where(kvi_expiry_t *expiry,
+                             bool (*is_wanted)(const void *context, kv_slice_t key),
+                             const void *context);
 
 /* Takes up to max items whose deadline lies before now_ms out of the order, earliest first; they
  * are reserved then, to be cancelled by the caller. Returns their number. */

@@ -12,14 +12,15 @@
 
 /* ---- life ---- */
 
-kv_status_t kvi_keyspace_open(kvi_keyspace_t *keyspace, const kvi_db_options_t *options,
-                              kv_budget_t *parent)
+kv_status_t kvi_keyspace_open(kvi_keyspace_t *keyspace, kvi_db_t *db,
+                              const kvi_db_options_t *options)
 {
-    kv_budget_t *const budget = kv_budget_create(parent, 0);
+    kv_budget_t *const budget = kv_budget_create(db->budget, 0);
     if (budget == NULL) {
         return KV_NO_MEMORY;
     }
-    *keyspace = (kvi_keyspace_t){.ops = options->engine,
+    *keyspace = (kvi_keyspace_t){.db = db,
+                                 .ops = options->engine,
                                  .budget = budget,
                                  .expiry = {.budget = budget},
                                  .hash_seed = options->hash_seed};
@@ -29,6 +30,7 @@ kv_status_t kvi_keyspace_open(kvi_keyspace_t *keyspace, const kvi_db_options_t *
 kv_status_t kvi_keyspace_clear(kvi_keyspace_t *keyspace)
 {
     kvi_expiry_clear(&keyspace->expiry);
+    keyspace->db->changes += keyspace->engine != NULL;
     keyspace->ops->close(keyspace->engine);
     keyspace->engine = NULL;
     return KV_OK;
@@ -86,6 +88,13 @@ kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t n
         kvi_record_set_access(kvi_record_writable(record), clock);
     }
     return KV_OK;
+}
+
+uint64_t kvi_keyspace_version(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms)
+{
+    kv_slice_t record;
+    return kvi_keyspace_find(keyspace, key, now_ms, &record) == KV_OK ? kvi_record_version(record)
+                                                                      : 0;
 }
 
 uint64_t kvi_keyspace_count(const kvi_keyspace_t *keyspace)

@@ -94,6 +94,7 @@ static kv_status_t place_record(kvi_keyspace_t *keyspace, kv_slice_t key, const 
     if (timed) {
         kvi_record_set_deadline(place, draft->deadline_ms, item);
     }
+    keyspace->db->changes++;
     *value = place + head;
     return KV_OK;
 }
@@ -120,6 +121,10 @@ static kv_status_t check_condition(const kvi_put_options_t *options, const kv_sl
     if (options->condition == KVI_PUT_IF_PRESENT && old->data == NULL) {
         return KV_NOT_FOUND;
     }
+    if (options->condition == KVI_PUT_IF_VERSION &&
+        options->version != (old->data != NULL ? kvi_record_version(*old) : 0)) {
+        return KV_CONFLICT;
+    }
     return KV_OK;
 }
 
@@ -128,7 +133,10 @@ kv_status_t kvi_keyspace_put(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_
 {
     static const kvi_put_options_t plain = {.deadline_ms = KVI_NO_DEADLINE};
     const kvi_put_options_t *const chosen = options != NULL ? options : &plain;
-    draft_t draft = {.size = value.size, .deadline_ms = chosen->deadline_ms, .now_ms = now_ms};
+    draft_t draft = {.size = value.size,
+                     .form = chosen->form,
+                     .deadline_ms = chosen->deadline_ms,
+                     .now_ms = now_ms};
     /* The old record matters for the condition and for its deadline; usually there is neither. */
     if (chosen->condition != KVI_PUT_ALWAYS || keyspace->expiry.count > 0) {
         (void)kvi_keyspace_find(keyspace, key, now_ms, &draft.old);
@@ -158,12 +166,43 @@ kv_status_t kvi_keyspace_delete(kvi_keyspace_t *keyspace, kv_slice_t key, int64_
         return KV_NOT_FOUND;
     }
     if (keyspace->expiry.count == 0) {
-        return keyspace->ops->del(keyspace->engine, key);
+        const kv_status_t deleted = keyspace->ops->del(keyspace->engine, key);
+        keyspace->db->changes += deleted == KV_OK;
+        return deleted;
     }
     kv_slice_t record;
     const kv_status_t status = kvi_keyspace_find(keyspace, key, now_ms, &record);
     if (status == KV_OK) {
         kvi_keyspace_remove(keyspace, key, kvi_record_item(record.data));
+        keyspace->db->changes++;
+    }
+    return status;
+}
+
+kv_status_t kvi_keyspace_restore(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record)
+{
+    draft_t draft = {.deadline_ms = KVI_NO_DEADLINE};
+    if (keyspace->engine != NULL) {
+        (void)keyspace->ops->get(keyspace->engine, key, &draft.old);
+    }
+    if (record.data == NULL) {
+        if (draft.old.data != NULL) {
+            kvi_keyspace_remove(keyspace, key, kvi_record_item(draft.old.data));
+        }
+        return KV_OK;
+    }
+    const kv_slice_t value = kvi_record_value(record);
+    draft.size = value.size;
+    draft.form = kvi_record_form(record.data);
+    draft.deadline_ms = kvi_record_deadline(record.data);
+    char *place;
+    const kv_status_t status = place_record(keyspace, key, &draft, &place);
+    if (status == KV_OK) {
+        copy_bytes(place, value);
+        kvi_record_set_access(place - (draft.deadline_ms != KVI_NO_DEADLINE
+                                           ? KVI_RECORD_TIMED_HEAD_BYTES
+                                           : KVI_RECORD_HEAD_BYTES),
+                              kvi_record_access(record.data));
     }
     return status;
 }
@@ -243,6 +282,7 @@ static kv_status_t write_text(kvi_keyspace_t *keyspace, kv_slice_t key, draft_t 
         kvi_record_set_form(record, draft->form);
         kvi_record_set_access(record, kvi_clock(draft->now_ms));
         value = record + kvi_record_head_bytes(record);
+        keyspace->db->changes++;
     } else {
         draft->size = text.size;
         const kv_status_t status = place_record(keyspace, key, draft, &value);
@@ -305,10 +345,11 @@ static kv_status_t change_deadline(kvi_keyspace_t *keyspace, kv_slice_t key, kv_
     char *const bytes = kvi_record_writable(record);
     kvi_expiry_item_t *item = kvi_record_item(bytes);
     if (deadline_ms == KVI_NO_DEADLINE) {
-        if (item != NULL) {
-            kvi_expiry_remove(&keyspace->expiry, item);
-            item = NULL;
+        if (item == NULL) {
+            return KV_OK;
         }
+        kvi_expiry_remove(&keyspace->expiry, item);
+        item = NULL;
     } else if (item != NULL) {
         kvi_expiry_move(&keyspace->expiry, item, deadline_ms);
     } else {
@@ -319,6 +360,7 @@ static kv_status_t change_deadline(kvi_keyspace_t *keyspace, kv_slice_t key, kv_
         kvi_expiry_add(&keyspace->expiry, item, deadline_ms);
     }
     kvi_record_set_deadline(bytes, deadline_ms, item);
+    keyspace->db->changes++;
     return KV_OK;
 }
 
@@ -331,6 +373,7 @@ kv_status_t kvi_keyspace_set_deadline(kvi_keyspace_t *keyspace, kv_slice_t key, 
     }
     if (is_past(deadline_ms, now_ms)) {
         kvi_keyspace_remove(keyspace, key, kvi_record_item(draft.old.data));
+        keyspace->db->changes++;
         return KV_OK;
     }
     kvi_record_set_access(kvi_record_writable(draft.old), kvi_clock(now_ms));
