@@ -7,5 +7,6 @@
 
 extern const kv_engine_ops_t kvi_hash_engine;
 extern const kv_engine_ops_t kvi_bptree_engine;
+extern const kv_engine_ops_t kvi_rbtree_engine;
 
 #endif
