@@ -89,6 +89,11 @@ uint64_t kvi_db_changes(const kvi_db_t *db)
     return db->changes;
 }
 
+kvi_epochs_t *kvi_db_epochs(kvi_db_t *db)
+{
+    return &db->epochs;
+}
+
 uint64_t kvi_db_expired(kvi_db_t *db)
 {
     uint64_t expired = 0;

@@ -23,6 +23,7 @@ struct kvi_keyspace {
 
 struct kvi_db {
     kv_budget_t *budget; /* its hard limit is the memory limit */
+    kvi_epochs_t epochs;
     int64_t time_ms;     /* the latest time that anything was applied at */
     uint64_t changes;    /* of entries */
     kv_arena_t *results; /* what the results of the last batch point to; NULL: none yet */

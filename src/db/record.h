@@ -12,7 +12,7 @@
  * Invariants:
  *  1. The deadline is KVI_NO_DEADLINE if and only if the item is 0. A key that was made persistent
  *     keeps the two fields, so that taking a deadline away never needs memory.
- *  2. Values of type 0 are strings; no other type exists yet. The bits of the epoch are 0.
+ *  2. Values of type 0 are strings; no other type exists yet.
  */
 #ifndef KVI_DB_RECORD_H
 #define KVI_DB_RECORD_H
@@ -30,7 +30,8 @@
 #define KVI_RECORD_FORM 0x06U  /* a kvi_form_t */
 #define KVI_RECORD_FORM_SHIFT 1
 #define KVI_RECORD_TYPE 0x18U  /* kept free for further types */
-#define KVI_RECORD_EPOCH 0xe0U /* kept free for snapshots */
+#define KVI_RECORD_EPOCH 0xe0U /* of kvi_epochs_t: when it was written */
+#define KVI_RECORD_EPOCH_SHIFT 5
 
 #define KVI_RECORD_HEAD_BYTES ((size_t)4)
 #define KVI_RECORD_TIMED_HEAD_BYTES ((size_t)20)
@@ -56,6 +57,17 @@ static inline void kvi_record_set_form(char *record, kvi_form_t form)
 {
     record[0] = (char)((kvi_record_flags(record) & ~KVI_RECORD_FORM) |
                        ((unsigned)form << KVI_RECORD_FORM_SHIFT));
+}
+
+static inline unsigned kvi_record_epoch(const char *record)
+{
+    return (kvi_record_flags(record) & KVI_RECORD_EPOCH) >> KVI_RECORD_EPOCH_SHIFT;
+}
+
+static inline void kvi_record_set_epoch(char *record, unsigned epoch)
+{
+    record[0] =
+        (char)((kvi_record_flags(record) & ~KVI_RECORD_EPOCH) | (epoch << KVI_RECORD_EPOCH_SHIFT));
 }
 
 static inline size_t kvi_record_head_bytes(const char *record)
