@@ -115,7 +115,7 @@ void kvi_keyspace_attributes(const kvi_keyspace_t *keyspace, kvi_attributes_t *a
 void kvi_db_observe(kvi_db_t *db, kvi_observer_t *observer);
 void kvi_db_unobserve(kvi_db_t *db, kvi_observer_t *observer);
 /* Epochs let a snapshot tell the records that were there when it began from those that were written
- * since. Who changes a record in place gives it the present epoch, after the observers were told. */
+ * since. Who changes a record in place gives it the present epoch once observers were told. */
 typedef struct kvi_epochs {
     unsigned char now;    /* every record that is written bears it; 0 to KVI_EPOCHS - 1 */
     unsigned char behind; /* how many earlier epochs records may still bear */
