@@ -51,6 +51,25 @@ typedef struct kvi_os_mutex {
 void kvi_os_lock(kvi_os_mutex_t *mutex);
 void kvi_os_unlock(kvi_os_mutex_t *mutex);
 
+typedef struct kvi_os_condition {
+    /* A pthread_cond_t; all zeros is one on which nobody waits. */
+    _Alignas(16) unsigned char opaque[48];
+} kvi_os_condition_t;
+/* Unlocks, waits for wake, locks again. May also return without reason. */
+void kvi_os_wait(kvi_os_condition_t *condition, kvi_os_mutex_t *mutex);
+/* The same until kvi_os_monotonic_ns is at deadline_ns. False: it is. */
+bool kvi_os_wait_until(kvi_os_condition_t *condition, kvi_os_mutex_t *mutex, uint64_t deadline_ns);
+void kvi_os_wake(kvi_os_condition_t *condition);     /* one who waits */
+void kvi_os_wake_all(kvi_os_condition_t *condition); /* all of them */
+
+typedef struct kvi_os_thread {
+    _Alignas(16) unsigned char opaque[16];
+} kvi_os_thread_t;
+/* Runs run(argument) in a new thread that takes no signals and must be joined. False when the
+ * system has none. */
+bool kvi_os_thread_start(kvi_os_thread_t *thread, void (*run)(void *argument), void *argument);
+void kvi_os_thread_join(kvi_os_thread_t *thread);
+
 /* Has thread_end(value) run when a thread that called kvi_os_thread_set with a value that is not
  * NULL ends. One slot for the whole library; the first call registers it. False when the system has
  * no slot left. */
