@@ -3,7 +3,7 @@
 
 #include "base/bytes.h"
 
-/* Of each byte, for the reflected polynomial 0x1edc6f41 (Castagnoli, Braeuer and Herrmann, 1993). */
+/* Of each byte, for the reflected polynomial 0x1edc6f41 (Castagnoli et al., 1993). */
 static const uint32_t table[256] = {
     0x00000000U, 0xf26b8303U, 0xe13b70f7U, 0x1350f3f4U, 0xc79a971fU, 0x35f1141cU, 0x26a1e7e8U,
     0xd4ca64ebU, 0x8ad958cfU, 0x78b2dbccU, 0x6be22838U, 0x9989ab3bU, 0x4d43cfd0U, 0xbf284cd3U,

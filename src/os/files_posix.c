@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files of a directory, by POSIX and Linux. A file opened past the page cache is opened with O_DSYNC
- * too, so a write that has returned is on stable storage and costs one journey to the device.
+ * Files of a directory, by POSIX and Linux. A file opened past the page cache is opened with
+ * O_DSYNC too, so a write that has returned is on stable storage and costs one journey to the
+ * device.
  */
 #include "os/files_int.h"
 
