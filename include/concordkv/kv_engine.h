@@ -126,9 +126,10 @@ struct kv_engine_ops {
     kv_status_t (*check)(const kv_engine_t *engine);
 
     /* Cursors, with the contract of LevelDB's Iterator: after open not valid; key and value only
-     * while valid. A cursor survives writes: it stands at a key, and next and prev go on from there
-     * even if that key is gone. Unordered engines do first, next and an exact seek, and answer
-     * KV_UNSUPPORTED to last and prev. */
+     * while valid. A move that finds no entry returns KV_NOT_FOUND, and the cursor is not valid. A
+     * cursor survives writes: it stands at a key, and next and prev go on from there even if that
+     * key is gone. Unordered engines do first, next and an exact seek, and answer KV_UNSUPPORTED to
+     * last and prev. */
     kv_status_t (*cursor_open)(kv_engine_t *engine, kv_cursor_t **cursor);
     void (*cursor_close)(kv_cursor_t *cursor); /* before the engine is closed; NULL is accepted */
     bool (*cursor_valid)(const kv_cursor_t *cursor);
@@ -181,6 +182,75 @@ KV_API kv_status_t kv_engine_count_range(kv_engine_t *engine, const kv_range_t *
  * already, *deleted of them. */
 KV_API kv_status_t kv_engine_delete_range(kv_engine_t *engine, const kv_range_t *range,
                                           uint64_t *deleted);
+
+/*
+ * Range cursors walk the keys of a range of an ordered engine, forwards or backwards. They survive
+ * writes as the engine's own cursors do. A token says where a walk stands, so that it can go on
+ * later with nothing kept meanwhile: in another cursor, another process, or after the engine was
+ * converted to another ordered one.
+ */
+typedef struct kv_range_cursor kv_range_cursor_t;
+
+typedef struct kv_range_options {
+    kv_range_t range;  /* {0}: all keys */
+    kv_slice_t prefix; /* and only keys that begin with this */
+    bool reverse;      /* from the last key to the first */
+    kv_slice_t token;  /* go on behind the entry where this was taken; empty: from the beginning */
+} kv_range_options_t;
+
+/* Opens a cursor and moves it to the first entry of the range. NULL options: all entries. The
+ * options' bytes are copied. KV_UNSUPPORTED: the engine is not ordered. KV_INVALID: the token is
+ * none, or of a walk the other way. KV_NO_MEMORY. */
+KV_API kv_status_t kv_range_cursor_open(kv_engine_t *engine, const kv_range_options_t *options,
+                                        kv_range_cursor_t **cursor);
+/* Before the engine is closed. NULL is accepted. */
+KV_API void kv_range_cursor_close(kv_range_cursor_t *cursor);
+/* Whether it stands at an entry. */
+KV_API bool kv_range_cursor_valid(const kv_range_cursor_t *cursor);
+/* To the next entry; not valid behind the last one. KV_NO_MEMORY, with nothing changed. Only while
+ * valid. */
+KV_API kv_status_t kv_range_cursor_next(kv_range_cursor_t *cursor);
+/* Borrowed until the next write or move. Only while valid. */
+KV_API kv_slice_t kv_range_cursor_key(const kv_range_cursor_t *cursor);
+KV_API kv_slice_t kv_range_cursor_value(const kv_range_cursor_t *cursor);
+/* A token with which a walk goes on behind this entry. Its bytes are the cursor's, until the next
+ * token or close; they may be kept anywhere, and tampering with them yields at most another place
+ * in the range. KV_NO_MEMORY. Only while valid: behind the last entry there is nothing to go on
+ * to. */
+KV_API kv_status_t kv_range_cursor_token(kv_range_cursor_t *cursor, kv_slice_t *token);
+
+/*
+ * Conversion. kv_engine_convert_begin gives an engine to be used in the place of `from`, through
+ * its own ops: it answers as from does, so whoever held from goes on with it. Every write goes to
+ * both, and every step copies some entries into the new engine. At the end the new engine holds
+ * what from does, and takes its place.
+ *
+ * A write never fails because of the new engine: if that one cannot take it, the conversion has
+ * failed, from goes on alone, and step and end say why. Until the end the memory of both is counted
+ * by memory() and charged to the budgets. Cursors and walks by scan belong to from: close and
+ * finish them before the end. Tokens of range cursors go on in the new engine if it is ordered too.
+ */
+
+/* options are the new engine's, as for kv_engine_open. KV_UNSUPPORTED for a name that is no engine,
+ * KV_BUSY for an engine that is being converted already, KV_NO_MEMORY. From now until the end from
+ * must be left alone. */
+KV_API kv_status_t kv_engine_convert_begin(kv_engine_t *from, const char *name,
+                                           const kv_engine_options_t *options,
+                                           kv_engine_t **converting);
+/* Copies about entries more entries, at least one. *done: all are copied, so end will succeed
+ * unless a write makes it fail. After an error only end helps. KV_NO_MEMORY, KV_TOO_LARGE. */
+KV_API kv_status_t kv_engine_convert_step(kv_engine_t *converting, size_t entries, bool *done);
+/* To be called before a value that get or a cursor lent is overwritten where it lies: the new
+ * engine is given it once it is written, at the next call that may change the engine. Nothing
+ * happens where no conversion goes on. key is copied. */
+KV_API void kv_engine_touched(kv_engine_t *engine, kv_slice_t key);
+/* Ends it, whatever state it is in. KV_OK: *engine is the new engine, and from is closed. Else it
+ * is from, which has everything, and the new engine is closed: KV_BUSY when not all had been
+ * copied, or why the conversion failed. */
+KV_API kv_status_t kv_engine_convert_end(kv_engine_t *converting, kv_engine_t **engine);
+/* All of it at once: *engine becomes the engine called name. On an error *engine is as it was. */
+KV_API kv_status_t kv_engine_convert(kv_engine_t **engine, const char *name,
+                                     const kv_engine_options_t *options);
 
 #ifdef __cplusplus
 }

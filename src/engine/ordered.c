@@ -11,6 +11,12 @@
 
 /* ---- by cursor ---- */
 
+/* A walk that came to its end has found what there was. */
+static kv_status_t walked(kv_status_t status)
+{
+    return status == KV_NOT_FOUND ? KV_OK : status;
+}
+
 /* To the range's first key, or nowhere. */
 static kv_status_t seek_lower(kv_cursor_t *cursor, const kv_bound_t *lower)
 {
@@ -54,7 +60,7 @@ static kv_status_t count_by_cursor(kv_engine_t *engine, const kv_range_t *range,
         status = cursor->ops->cursor_next(cursor);
     }
     cursor->ops->cursor_close(cursor);
-    return status;
+    return walked(status);
 }
 
 /* The key goes with its entry, so the engine is given a copy of it. */
@@ -89,7 +95,7 @@ static kv_status_t delete_by_cursor(kv_engine_t *engine, const kv_range_t *range
         }
     }
     cursor->ops->cursor_close(cursor);
-    return status;
+    return walked(status);
 }
 
 /* From whichever end is nearer. */
@@ -161,7 +167,7 @@ kv_status_t kv_engine_delete_range(kv_engine_t *engine, const kv_range_t *range,
     if (!engine->ops->ordered) {
         return KV_UNSUPPORTED;
     }
-    if (engine->ops->ranges != NULL) {
+    if (engine->ops->ranges != NULL && engine->ops->ranges->delete_range != NULL) {
         *deleted = engine->ops->ranges->delete_range(engine, range);
         return KV_OK;
     }

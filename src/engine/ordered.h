@@ -13,7 +13,6 @@
 /* The next entry of a sorted load; false at the end. The slices must hold until the next call. */
 typedef bool (*kvi_load_fn)(void *context, kv_slice_t *key, kv_slice_t *value);
 
-/* NULL where the cursor has to do. */
 typedef struct kvi_ordered_ops {
     /* The keys smaller than key, which need not be there itself. O(log n). */
     uint64_t (*rank)(kv_engine_t *engine, kv_slice_t key);
@@ -24,11 +23,12 @@ typedef struct kvi_ordered_ops {
     /* How many keys the range holds. O(log n). */
     uint64_t (*count_range)(kv_engine_t *engine, const kv_range_t *range);
     /* Deletes all keys of the range, whole subtrees at once. Returns how many there were. Takes no
-     * memory. */
+     * memory. NULL: they go one by one. */
     uint64_t (*delete_range)(kv_engine_t *engine, const kv_range_t *range);
-    /* Fills an empty engine from entries in ascending order, faster and more densely than put.
-     * KV_INVALID if the engine is not empty or a key is not larger than the one before it,
-     * KV_NO_MEMORY, KV_TOO_LARGE; the engine is then empty again. */
+    /* NULL where there is nothing better than put. Fills an empty engine from entries in ascending
+     * order, faster and more densely than put. KV_INVALID if the engine is not empty or a key is
+     * not larger than the one before it, KV_NO_MEMORY, KV_TOO_LARGE; the engine is then empty
+     * again. */
     kv_status_t (*load)(kv_engine_t *engine, kvi_load_fn next, void *context);
 } kvi_ordered_ops_t;
 
