@@ -189,6 +189,7 @@ static kv_status_t bptree_open(const kv_engine_options_t *options, kv_engine_t *
     tree->pool = pool;
     tree->seed = chosen->hash_seed;
     tree->used_bytes = sizeof *tree;
+    tree->edge_changes = EDGE_UNKNOWN;
     tree->leaf_max = LEAF_ENTRIES_MAX;
     tree->inner_max = INNER_CHILDREN_MAX;
     *engine = &tree->engine;

@@ -84,6 +84,7 @@
 #define LINE_BYTES 64u
 #define LEAF_SEARCH_LINES 7u
 #define BORROWED_KEYS 64u
+#define EDGE_UNKNOWN UINT64_MAX
 
 typedef struct kvi_leaf {
     uint8_t count;
@@ -123,6 +124,17 @@ typedef struct kvi_apart {
     char data[];
 } kvi_apart_t;
 
+/* The way from the root to a leaf, and a place in it. */
+typedef struct kvi_path {
+    struct {
+        kvi_inner_t *node; /* [0]: the leaf's parent; [height - 1]: the root */
+        uint32_t index;    /* the child that was taken */
+    } at[LEVELS_MAX];
+    kvi_leaf_t *leaf; /* NULL: the tree is empty */
+    uint32_t slot;    /* the first entry >= key; may be the leaf's count */
+    bool found;
+} kvi_path_t;
+
 typedef struct kvi_bptree {
     kv_engine_t engine;
     kv_pool_t *pool;
@@ -141,20 +153,11 @@ typedef struct kvi_bptree {
     uint64_t relocate_at;   /* rank at which relocate goes on */
     uint64_t relocate_idle; /* entries passed since relocate last moved something */
     uint64_t trimmed_at;    /* changes when the pool last gave empty blocks back */
+    uint64_t edge_changes;  /* changes when writing led to the last entry; or EDGE_UNKNOWN */
+    kvi_path_t edge;        /* that way, on which sorted puts go on */
     uint32_t leaf_max;      /* entries a leaf; tests make it small */
     uint32_t inner_max;     /* children a node */
 } kvi_bptree_t;
-
-/* The way from the root to a leaf, and a place in it. */
-typedef struct kvi_path {
-    struct {
-        kvi_inner_t *node; /* [0]: the leaf's parent; [height - 1]: the root */
-        uint32_t index;    /* the child that was taken */
-    } at[LEVELS_MAX];
-    kvi_leaf_t *leaf; /* NULL: the tree is empty */
-    uint32_t slot;    /* the first entry >= key; may be the leaf's count */
-    bool found;
-} kvi_path_t;
 
 /* Stands at an entry: a copy of its key and, as long as the tree has not changed, the way to it. */
 typedef struct kvi_bptree_cursor {
@@ -358,6 +361,8 @@ static inline void *kvi_bptree_child(const kvi_bptree_t *tree, const kvi_inner_t
 
 /* The first entry >= key; *found if it is key. */
 uint32_t kvi_leaf_seek(const kvi_leaf_t *leaf, kv_slice_t key, bool *found);
+/* Whether the key is larger than the last one, which there is. */
+bool kvi_leaf_is_behind(const kvi_leaf_t *leaf, kv_slice_t key);
 /* The key's slot by its tag, or the leaf's count. */
 uint32_t kvi_leaf_find(const kvi_leaf_t *leaf, kv_slice_t key, uint8_t tag);
 /* The first slot with this tag, or the leaf's count. */
@@ -437,6 +442,8 @@ void kvi_bptree_descend_rank(const kvi_bptree_t *tree, uint64_t rank, kvi_path_t
 /* To the first entry of the next or the last of the previous leaf; false if there is none. */
 bool kvi_path_next_leaf(const kvi_bptree_t *tree, kvi_path_t *path);
 bool kvi_path_previous_leaf(const kvi_bptree_t *tree, kvi_path_t *path);
+/* Whether the path's leaf is the last one. */
+bool kvi_path_is_at_end(const kvi_bptree_t *tree, const kvi_path_t *path);
 /* Entries before the path's place. */
 uint64_t kvi_path_rank(const kvi_bptree_t *tree, const kvi_path_t *path);
 /* Puts another leaf at the end of the path, and frees the old page. */

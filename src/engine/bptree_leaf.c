@@ -78,6 +78,19 @@ uint32_t kvi_leaf_seek(const kvi_leaf_t *leaf, kv_slice_t key, bool *found)
     return low;
 }
 
+bool kvi_leaf_is_behind(const kvi_leaf_t *leaf, kv_slice_t key)
+{
+    const int side = kvi_compare_prefix(key, kvi_leaf_prefix(leaf), leaf->prefix_bytes);
+    if (side != 0) {
+        return side > 0;
+    }
+    const kv_slice_t suffix = kvi_slice_behind(key, leaf->prefix_bytes);
+    const uint32_t head = kvi_head32(suffix.data, suffix.size);
+    const uint64_t last = kvi_leaf_slots(leaf)[leaf->count - 1u];
+    return head != kvi_slot_head(last) ? head > kvi_slot_head(last)
+                                       : compare_rest(leaf, last, suffix) < 0;
+}
+
 static bool entry_is(const kvi_leaf_t *leaf, uint64_t slot, uint32_t head, kv_slice_t suffix)
 {
     if (kvi_slot_head(slot) != head) {
@@ -160,8 +173,10 @@ char *kvi_leaf_insert(kvi_leaf_t *leaf, uint32_t index, uint64_t slot, uint8_t t
     uint64_t *const slots = kvi_leaf_slots(leaf);
     const uint32_t behind = leaf->count - index;
     assert(kvi_leaf_gap(leaf) >= record + SLOT_BYTES && leaf->count < LEAF_ENTRIES_MAX);
-    memmove(&leaf->tags[index + 1], &leaf->tags[index], behind);
-    memmove(&slots[index + 1], &slots[index], behind * sizeof *slots);
+    if (behind > 0) {
+        memmove(&leaf->tags[index + 1], &leaf->tags[index], behind);
+        memmove(&slots[index + 1], &slots[index], behind * sizeof *slots);
+    }
     leaf->heap = (uint16_t)(leaf->heap + record);
     leaf->tags[index] = tag;
     slots[index] = (slot & ~SLOT_OFFSET_MASK) | (record > 0 ? leaf->heap : 0u);
@@ -286,17 +301,52 @@ static uint32_t part_records(const kvi_leaf_part_t *part, uint32_t prefix_bytes)
 uint32_t kvi_leaf_build_bytes(const kvi_leaf_part_t parts[2], uint32_t prefix_bytes)
 {
     uint32_t bytes = kvi_leaf_front(prefix_bytes);
-    for (uint32_t i = 0; i < 2; i++) {
+    for (uint32_t i = 0; i < 2 && part_count(&parts[i]) > 0; i++) {
         bytes += part_count(&parts[i]) * SLOT_BYTES + part_records(&parts[i], prefix_bytes);
     }
     return bytes;
 }
 
-static void append_as_is(kvi_leaf_t *leaf, const kvi_leaf_t *from, uint32_t index)
+/* The slot of a key inline behind a prefix that is longer by at most four bytes: those leave the
+ * head, and as many come into it from the rest. */
+static uint64_t cut_suffix(const kvi_leaf_t *from, uint64_t slot, uint32_t bytes)
 {
-    const uint64_t slot = kvi_leaf_slots(from)[index];
-    char *const record = kvi_leaf_insert(leaf, leaf->count, slot, from->tags[index]);
-    kvi_bytes_copy(record, kvi_leaf_record(from, slot), kvi_slot_record(slot));
+    const uint32_t next = kvi_head32(kvi_leaf_record(from, slot), kvi_slot_rest(slot));
+    const uint64_t both = (slot & ~(uint64_t)UINT32_MAX) | next;
+    const uint64_t head = both << (8 * bytes) >> 32 << 32;
+    return head | ((slot & UINT32_MAX) - ((uint64_t)bytes << SLOT_SUFFIX_SHIFT));
+}
+
+/* Adds entries of a leaf whose prefix is the same or, where nothing is apart, shorter by cut bytes,
+ * at most four: a record is the old one or its end. */
+static void append_part(kvi_leaf_t *leaf, const kvi_leaf_part_t *part, uint32_t cut)
+{
+    const uint32_t count = part_count(part);
+    const uint64_t *const old = kvi_leaf_slots(part->leaf) + part->from;
+    uint64_t *const slots = kvi_leaf_slots(leaf) + leaf->count;
+    char *const end = (char *)leaf + leaf->size;
+    uint32_t heap = leaf->heap;
+    uint32_t keys = leaf->key_bytes;
+    uint32_t values = leaf->value_bytes;
+    uint32_t aparts = leaf->aparts;
+    assert(leaf->count + count <= LEAF_ENTRIES_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint64_t slot = cut > 0 ? cut_suffix(part->leaf, old[i], cut) : old[i];
+        const uint32_t record = kvi_slot_record(slot);
+        const char *const old_end = kvi_leaf_record(part->leaf, old[i]) + kvi_slot_record(old[i]);
+        heap += record;
+        slots[i] = (slot & ~SLOT_OFFSET_MASK) | (record > 0 ? heap : 0u);
+        kvi_bytes_copy(end - heap, old_end - record, record);
+        keys += kvi_slot_suffix(slot);
+        values += kvi_slot_value(slot);
+        aparts += has_apart(slot);
+    }
+    memcpy(leaf->tags + leaf->count, part->leaf->tags + part->from, count);
+    leaf->count = (uint8_t)(leaf->count + count);
+    leaf->heap = (uint16_t)heap;
+    leaf->key_bytes = (uint16_t)keys;
+    leaf->value_bytes = (uint16_t)values;
+    leaf->aparts = (uint8_t)aparts;
 }
 
 static void append_anew(kvi_leaf_t *leaf, const kvi_leaf_t *from, uint32_t index)
@@ -349,13 +399,14 @@ kvi_leaf_t *kvi_leaf_build(kvi_bptree_t *tree, const kvi_leaf_part_t parts[2],
     const kv_slice_t first = kvi_leaf_key(parts[0].leaf, parts[0].from, buffer);
     leaf->prefix_bytes = (uint8_t)prefix_bytes;
     kvi_bytes_copy(kvi_leaf_prefix(leaf), first.data, prefix_bytes);
-    for (uint32_t p = 0; p < 2; p++) {
+    for (uint32_t p = 0; p < 2 && part_count(&parts[p]) > 0; p++) {
+        const uint32_t cut = prefix_bytes - parts[p].leaf->prefix_bytes; /* large if negative */
+        if (cut == 0 || (cut <= HEAD_BYTES && parts[p].leaf->aparts == 0)) {
+            append_part(leaf, &parts[p], cut);
+            continue;
+        }
         for (uint32_t i = parts[p].from; i < parts[p].to; i++) {
-            if (parts[p].leaf->prefix_bytes == prefix_bytes) {
-                append_as_is(leaf, parts[p].leaf, i);
-            } else {
-                append_anew(leaf, parts[p].leaf, i);
-            }
+            append_anew(leaf, parts[p].leaf, i);
         }
     }
     return leaf;

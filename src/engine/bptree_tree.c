@@ -165,6 +165,16 @@ bool kvi_path_previous_leaf(const kvi_bptree_t *tree, kvi_path_t *path)
     return true;
 }
 
+bool kvi_path_is_at_end(const kvi_bptree_t *tree, const kvi_path_t *path)
+{
+    for (uint32_t level = 0; level < tree->height; level++) {
+        if (path->at[level].index + 1u != path->at[level].node->count) {
+            return false;
+        }
+    }
+    return true;
+}
+
 uint64_t kvi_path_rank(const kvi_bptree_t *tree, const kvi_path_t *path)
 {
     uint64_t rank = path->slot;
@@ -205,16 +215,6 @@ void kvi_path_replace_leaf(kvi_bptree_t *tree, kvi_path_t *path, kvi_leaf_t *lea
 
 /* ---- growing ---- */
 
-static bool is_at_end(const kvi_bptree_t *tree, const kvi_path_t *path)
-{
-    for (uint32_t level = 0; level < tree->height; level++) {
-        if (path->at[level].index + 1u != path->at[level].node->count) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool is_at_beginning(const kvi_bptree_t *tree, const kvi_path_t *path)
 {
     for (uint32_t level = 0; level < tree->height; level++) {
@@ -248,7 +248,7 @@ static kv_status_t parent_room(kvi_bptree_t *tree, kvi_path_t *path, bool *ready
 static uint32_t split_place(const kvi_bptree_t *tree, const kvi_path_t *path)
 {
     const kvi_leaf_t *const leaf = path->leaf;
-    if (path->slot == leaf->count && is_at_end(tree, path)) {
+    if (path->slot == leaf->count && kvi_path_is_at_end(tree, path)) {
         return leaf->count - 1u;
     }
     if (path->slot == 0 && is_at_beginning(tree, path)) {
@@ -264,17 +264,48 @@ static uint32_t split_place(const kvi_bptree_t *tree, const kvi_path_t *path)
 }
 
 /* Puts right behind the path's child; the shortest string that divides the two becomes the
- * separator: as much of right's first key as differs from left's last one. */
+ * separator: as much of right's first key as differs from the last one before it, which is entry
+ * last of left. */
 static kv_status_t insert_leaf(kvi_bptree_t *tree, kvi_path_t *path, const kvi_leaf_t *left,
-                               const kvi_leaf_t *right, uint32_t count)
+                               uint32_t last, const kvi_leaf_t *right)
 {
-    char last[KEY_BUFFER_BYTES];
-    char first[KEY_BUFFER_BYTES];
-    const kv_slice_t left_key = kvi_leaf_key(left, left->count - 1u, last);
-    const kv_slice_t right_key = kvi_leaf_key(right, 0, first);
+    char last_buffer[KEY_BUFFER_BYTES];
+    char first_buffer[KEY_BUFFER_BYTES];
+    const kv_slice_t left_key = kvi_leaf_key(left, last, last_buffer);
+    const kv_slice_t right_key = kvi_leaf_key(right, 0, first_buffer);
     const kv_slice_t separator = {right_key.data, kvi_common_bytes(left_key, right_key) + 1};
-    const kvi_child_t child = {kvi_pool_ref(tree->pool, right), count};
+    const kvi_child_t child = {kvi_pool_ref(tree->pool, right), right->count};
     return kvi_inner_insert(tree, path, 0, separator, child);
+}
+
+/* The leaf behind a split at place. What goes on at the end will fill the new page as it filled the
+ * old one, and will have as much in common. */
+static kvi_leaf_t *build_right(kvi_bptree_t *tree, const kvi_leaf_t *old, uint32_t place)
+{
+    const kvi_leaf_part_t part[2] = {{old, place, old->count}, {0}};
+    if (place + 1u < old->count) {
+        return kvi_leaf_build(tree, part, kvi_leaf_common(part), 0);
+    }
+    const uint32_t bytes = kvi_leaf_build_bytes(part, old->prefix_bytes);
+    const uint32_t spare = bytes < old->size ? old->size - bytes : 0;
+    return kvi_leaf_build(tree, part, old->prefix_bytes, spare);
+}
+
+/* Splits off the last entry, where the others would come into a page like the one they have. */
+static kv_status_t split_last(kvi_bptree_t *tree, kvi_path_t *path)
+{
+    kvi_leaf_t *const left = path->leaf;
+    const uint32_t place = left->count - 1u;
+    kvi_leaf_t *const right = build_right(tree, left, place);
+    if (right == NULL || insert_leaf(tree, path, left, place - 1, right) != KV_OK) {
+        kv_pool_free(tree->pool, right);
+        return KV_NO_MEMORY;
+    }
+    kvi_leaf_unaccount(tree, left);
+    kvi_leaf_remove(left, place);
+    kvi_leaf_account(tree, left);
+    kvi_leaf_account(tree, right);
+    return KV_OK;
 }
 
 /* The parent has room. */
@@ -282,19 +313,16 @@ static kv_status_t split_leaf(kvi_bptree_t *tree, kvi_path_t *path)
 {
     const kvi_leaf_t *const old = path->leaf;
     const uint32_t place = split_place(tree, path);
-    const kvi_leaf_part_t left_part[2] = {{old, 0, place}, {0}};
-    const kvi_leaf_part_t right_part[2] = {{old, place, old->count}, {0}};
+    const kvi_leaf_part_t part[2] = {{old, 0, place}, {0}};
+    const uint32_t prefix_bytes = kvi_leaf_common(part);
     assert(place > 0 && place < old->count);
-    /* What goes on at the end will fill the new page as it filled this one, and will have as much
-     * in common. */
-    const bool at_end = place + 1u == old->count;
-    const uint32_t right_prefix = at_end ? old->prefix_bytes : kvi_leaf_common(right_part);
-    const uint32_t right_bytes = kvi_leaf_build_bytes(right_part, right_prefix);
-    const uint32_t spare = at_end && right_bytes < old->size ? old->size - right_bytes : 0;
-    kvi_leaf_t *const left = kvi_leaf_build(tree, left_part, kvi_leaf_common(left_part), 0);
-    kvi_leaf_t *const right = kvi_leaf_build(tree, right_part, right_prefix, spare);
-    if (left == NULL || right == NULL ||
-        insert_leaf(tree, path, left, right, right->count) != KV_OK) {
+    if (place + 1u == old->count && prefix_bytes == old->prefix_bytes &&
+        kvi_leaf_fit(tree, kvi_leaf_build_bytes(part, prefix_bytes)) == old->size) {
+        return split_last(tree, path);
+    }
+    kvi_leaf_t *const left = kvi_leaf_build(tree, part, prefix_bytes, 0);
+    kvi_leaf_t *const right = build_right(tree, old, place);
+    if (left == NULL || right == NULL || insert_leaf(tree, path, left, place - 1, right) != KV_OK) {
         kv_pool_free(tree->pool, left);
         kv_pool_free(tree->pool, right);
         return KV_NO_MEMORY;
@@ -373,11 +401,11 @@ kv_status_t kvi_bptree_append_leaf(kvi_bptree_t *tree, kvi_leaf_t *leaf)
     if (tree->root == 0) {
         tree->root = kvi_pool_ref(tree->pool, leaf);
     } else {
-        if (insert_leaf(tree, &path, path.leaf, leaf, 0) != KV_OK) {
+        kvi_path_count(tree, &path, count);
+        if (insert_leaf(tree, &path, path.leaf, path.leaf->count - 1u, leaf) != KV_OK) {
+            kvi_path_count(tree, &path, 0u - count);
             return KV_NO_MEMORY;
         }
-        path.at[0].index++;
-        kvi_path_count(tree, &path, count);
     }
     kvi_leaf_account(tree, leaf);
     tree->count += count;

@@ -13,6 +13,7 @@ typedef struct wish {
     kv_slice_t key;
     size_t value_bytes;
     size_t keep_bytes;
+    uint64_t slot; /* of a new entry, once there is room */
 } wish_t;
 
 static uint32_t tail_bytes(size_t value_bytes)
@@ -42,7 +43,7 @@ static void store_value_apart(char *tail, const char *object, size_t bytes)
     memcpy(tail + sizeof object, &bytes, sizeof bytes);
 }
 
-static bool has_room(const kvi_bptree_t *tree, const kvi_path_t *path, const wish_t *wish)
+static bool has_room(const kvi_bptree_t *tree, const kvi_path_t *path, wish_t *wish)
 {
     const kvi_leaf_t *const leaf = path->leaf;
     if (leaf == NULL) {
@@ -53,9 +54,11 @@ static bool has_room(const kvi_bptree_t *tree, const kvi_path_t *path, const wis
         const uint64_t slot = path_slot(path);
         return tail <= kvi_slot_tail(slot) || kvi_slot_rest(slot) + tail <= kvi_leaf_gap(leaf);
     }
-    return leaf->count < tree->leaf_max && kvi_leaf_shares(leaf, wish->key) &&
-           SLOT_BYTES + kvi_slot_record(kvi_leaf_slot_for(leaf, wish->key, wish->value_bytes)) <=
-               kvi_leaf_gap(leaf);
+    if (leaf->count == tree->leaf_max || !kvi_leaf_shares(leaf, wish->key)) {
+        return false;
+    }
+    wish->slot = kvi_leaf_slot_for(leaf, wish->key, wish->value_bytes);
+    return SLOT_BYTES + kvi_slot_record(wish->slot) <= kvi_leaf_gap(leaf);
 }
 
 /* ---- new entries ---- */
@@ -85,16 +88,17 @@ static kv_status_t insert(kvi_bptree_t *tree, const kvi_path_t *path, const wish
                           char **place)
 {
     kvi_leaf_t *const leaf = path->leaf;
-    const uint64_t slot = kvi_leaf_slot_for(leaf, wish->key, wish->value_bytes);
+    const uint64_t slot = wish->slot;
     kvi_apart_t *key_apart = NULL;
     char *value_apart = NULL;
     const kv_status_t status = make_aparts(tree, wish, slot, &key_apart, &value_apart);
     if (status != KV_OK) {
         return status;
     }
-    kvi_leaf_unaccount(tree, leaf);
     char *const record = kvi_leaf_insert(leaf, path->slot, slot, kvi_bptree_tag(tree, wish->key));
-    kvi_leaf_account(tree, leaf);
+    tree->used_bytes += SLOT_BYTES + kvi_slot_record(slot);
+    tree->key_bytes += kvi_slot_suffix(slot);
+    tree->value_bytes += kvi_slot_value(slot);
     char *const tail = record + kvi_slot_rest(slot);
     if (key_apart != NULL) {
         memcpy(record, &key_apart, sizeof key_apart);
@@ -233,7 +237,7 @@ static void drop_empty_leaf(kvi_bptree_t *tree)
 }
 
 /* Makes room for the wish in the path's leaf, which may become another one. */
-static kv_status_t find_room(kvi_bptree_t *tree, const wish_t *wish, kvi_path_t *path)
+static kv_status_t find_room(kvi_bptree_t *tree, wish_t *wish, kvi_path_t *path)
 {
     const size_t old_bytes = path->found ? kvi_leaf_value(path->leaf, path_slot(path)).size : 0;
     if (wish->keep_bytes > old_bytes || wish->keep_bytes > wish->value_bytes) {
@@ -255,7 +259,7 @@ static kv_status_t find_room(kvi_bptree_t *tree, const wish_t *wish, kvi_path_t 
     return KV_OK;
 }
 
-static kv_status_t fulfil_at(kvi_bptree_t *tree, kvi_path_t *path, const wish_t *wish, char **place)
+static kv_status_t fulfil_at(kvi_bptree_t *tree, kvi_path_t *path, wish_t *wish, char **place)
 {
     if (wish->key.size > KV_KEY_BYTES_MAX || wish->value_bytes > KV_VALUE_BYTES_MAX) {
         return KV_TOO_LARGE;
@@ -271,20 +275,38 @@ static kv_status_t fulfil_at(kvi_bptree_t *tree, kvi_path_t *path, const wish_t 
     return status;
 }
 
-static kv_status_t fulfil(kvi_bptree_t *tree, const wish_t *wish, char **place)
+/* Whether the way to the last entry is still known, and the key comes behind that. */
+static bool goes_on_at_edge(kvi_bptree_t *tree, kv_slice_t key)
 {
-    kvi_path_t path;
+    kvi_path_t *const edge = &tree->edge;
+    if (tree->edge_changes != tree->changes || !kvi_leaf_is_behind(edge->leaf, key)) {
+        return false;
+    }
+    edge->slot = edge->leaf->count;
+    edge->found = false;
+    return true;
+}
+
+static kv_status_t fulfil(kvi_bptree_t *tree, wish_t *wish, char **place)
+{
+    kvi_path_t *const path = &tree->edge;
     if (wish->key.size > KV_KEY_BYTES_MAX) {
         return KV_TOO_LARGE;
     }
-    kvi_bptree_descend(tree, wish->key, &path);
-    return fulfil_at(tree, &path, wish, place);
+    if (!goes_on_at_edge(tree, wish->key)) {
+        kvi_bptree_descend(tree, wish->key, path);
+    }
+    const kv_status_t status = fulfil_at(tree, path, wish, place);
+    const bool at_edge =
+        status == KV_OK && path->slot + 1 == path->leaf->count && kvi_path_is_at_end(tree, path);
+    tree->edge_changes = at_edge ? tree->changes : EDGE_UNKNOWN;
+    return status;
 }
 
 kv_status_t kvi_bptree_place_at(kvi_bptree_t *tree, kvi_path_t *path, kv_slice_t key,
                                 size_t value_bytes, size_t keep_bytes, char **place)
 {
-    const wish_t wish = {key, value_bytes, keep_bytes};
+    wish_t wish = {key, value_bytes, keep_bytes, 0};
     return fulfil_at(tree, path, &wish, place);
 }
 
@@ -292,11 +314,11 @@ kv_status_t kvi_bptree_place(kv_engine_t *engine, kv_slice_t key, size_t value_b
                              size_t keep_bytes, char **place)
 {
     kvi_bptree_t *const tree = (kvi_bptree_t *)engine;
-    const wish_t wish = {key, value_bytes, keep_bytes};
+    wish_t wish = {key, value_bytes, keep_bytes, 0};
     return fulfil(tree, &wish, place);
 }
 
-static kv_status_t put_copy(kvi_bptree_t *tree, const wish_t *wish, const char *value)
+static kv_status_t put_copy(kvi_bptree_t *tree, wish_t *wish, const char *value)
 {
     char *place;
     const kv_status_t status = fulfil(tree, wish, &place);
@@ -309,7 +331,7 @@ static kv_status_t put_copy(kvi_bptree_t *tree, const wish_t *wish, const char *
 kv_status_t kvi_bptree_put(kv_engine_t *engine, kv_slice_t key, kv_slice_t value)
 {
     kvi_bptree_t *const tree = (kvi_bptree_t *)engine;
-    const wish_t wish = {key, value.size, 0};
+    wish_t wish = {key, value.size, 0, 0};
     kv_status_t status;
     if (value.size > VALUE_INLINE_MAX && !kv_pool_owns(tree->pool, value.data)) {
         status = put_copy(tree, &wish, value.data);

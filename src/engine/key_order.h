@@ -29,17 +29,22 @@ static inline kv_slice_t kvi_slice_behind(kv_slice_t string, size_t bytes)
     return (kv_slice_t){bytes > 0 ? string.data + bytes : string.data, string.size - bytes};
 }
 
-/* The first four bytes as a number whose order is that of the bytes; zeros behind the end. */
+/* The byte at this place of four, counted from the highest. */
+static inline uint32_t kvi_byte32(const char *data, size_t at)
+{
+    return (uint32_t)(uint8_t)data[at] << (24 - 8 * at);
+}
+
+/* The first four bytes as a number whose order is that of the bytes; zeros behind the end. Of one
+ * to three bytes the first, the middle and the last are all there are. */
 static inline uint32_t kvi_head32(const char *data, size_t size)
 {
     if (size >= 4) {
         return kvi_load_big32(data);
     }
-    uint32_t head = 0;
-    for (size_t i = 0; i < size; i++) {
-        head |= (uint32_t)(uint8_t)data[i] << (24 - 8 * i);
-    }
-    return head;
+    return size == 0
+               ? 0
+               : kvi_byte32(data, 0) | kvi_byte32(data, size / 2) | kvi_byte32(data, size - 1);
 }
 
 static inline uint64_t kvi_head64(const char *data, size_t size)
@@ -47,11 +52,8 @@ static inline uint64_t kvi_head64(const char *data, size_t size)
     if (size >= 8) {
         return kvi_load_big64(data);
     }
-    uint64_t head = 0;
-    for (size_t i = 0; i < size; i++) {
-        head |= (uint64_t)(uint8_t)data[i] << (56 - 8 * i);
-    }
-    return head;
+    const uint64_t high = (uint64_t)kvi_head32(data, size) << 32;
+    return size <= 4 ? high : high | (uint32_t)(kvi_load_big32(data + size - 4) << (64 - 8 * size));
 }
 
 static inline void kvi_store_big32(char *to, uint32_t number)
