@@ -49,7 +49,8 @@ typedef enum kvi_eviction {
 } kvi_eviction_t;
 
 typedef struct kvi_attributes {
-    const kv_engine_ops_t *engine; /* a change converts, in steps of housekeeping */
+    const kv_engine_ops_t *engine; /* NULL: the database's; a change converts, in steps of
+                                      housekeeping */
     size_t quota_bytes;            /* most bytes obtained; 0: the database's limit alone */
     kvi_eviction_t eviction;
     kvi_sync_t sync;
@@ -63,8 +64,9 @@ typedef struct kvi_attributes {
  * somebody holds lives on until it is let go. */
 typedef struct kvi_content kvi_content_t;
 
-/* Is told before an entry changes or goes. record is its old record (record.h), data NULL if there
- * was none. It must not change the database. */
+/* Is told before an entry changes or goes, even if that fails then. record is its old record
+ * (record.h), data NULL if there was none. It must not change the database, but for the epoch of
+ * that record. */
 typedef struct kvi_observer kvi_observer_t;
 struct kvi_observer {
     void (*before_change)(kvi_observer_t *observer, kvi_content_t *content, kv_slice_t key,
@@ -84,6 +86,7 @@ typedef struct kvi_db_options {
 
 kv_status_t kvi_db_open(const kvi_db_options_t *options, kvi_db_t **db);
 void kvi_db_close(kvi_db_t *db);
+/* All numbers are below this; those of dropped keyspaces may stand between them. */
 size_t kvi_db_keyspaces(const kvi_db_t *db);
 kvi_keyspace_t *kvi_db_keyspace(kvi_db_t *db, size_t number); /* NULL: no such number */
 /* The memory limit may change while open; data above it stay. */
@@ -105,7 +108,7 @@ size_t kvi_db_memory_used(const kvi_db_t *db); /* bytes obtained by all keyspace
 
 /* Keyspaces 0 to the options' number - 1 are always there and named by their decimal number; others
  * come and go by KVI_OP_KEYSPACE_CREATE and DROP (op.h). Numbers of dropped ones are used again.
- * KV_NOT_FOUND. */
+ * Other decimal numbers are no names. KV_NOT_FOUND. */
 kv_status_t kvi_db_find_keyspace(kvi_db_t *db, kv_slice_t name, uint32_t *number);
 kv_slice_t kvi_keyspace_name(const kvi_keyspace_t *keyspace);
 void kvi_keyspace_attributes(const kvi_keyspace_t *keyspace, kvi_attributes_t *attributes);
@@ -123,8 +126,8 @@ typedef struct kvi_epochs {
 #define KVI_EPOCHS 8U
 /* Borrowed; the snapshot counts them on. */
 kvi_epochs_t *kvi_db_epochs(kvi_db_t *db);
-/* The keyspace's present content, held; NULL if it is empty. While any is held, no conversion
- * goes on and no new one begins. */
+/* The keyspace's present content, held; NULL if it has none, being empty. While any is held, no
+ * conversion goes on and no new one begins. */
 kvi_content_t *kvi_content_hold(kvi_keyspace_t *keyspace);
 void kvi_content_release(kvi_content_t *content);
 /* The engine that holds its records, for scans. */
@@ -222,6 +225,7 @@ kv_status_t kvi_keyspace_delete_range(kvi_keyspace_t *keyspace, const kv_range_t
                                       int64_t now_ms, uint64_t *count);
 /* Drops every entry in O(blocks). */
 kv_status_t kvi_keyspace_clear(kvi_keyspace_t *keyspace);
+/* Exchanges everything but number and name: content, attributes, counts. */
 kv_status_t kvi_db_swap(kvi_db_t *db, size_t first, size_t second);
 
 /* ---- housekeeping, in bounded steps ---- */

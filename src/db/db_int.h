@@ -7,37 +7,97 @@
 #include "db/expiry.h"
 #include "db/record.h"
 
+/* The budget of a keyspace, which outlives it as long as somebody holds a content of it. */
+typedef struct kvi_account {
+    kv_budget_t *budget; /* a child of the database's; its hard limit is the quota */
+    size_t users;
+} kvi_account_t;
+
 /* Invariants:
- *  1. engine is NULL before the first put and after clear: an empty keyspace holds next to nothing.
- *  2. Every record with a deadline has one item in expiry, and every item has its record.
- *  3. expiry holds no reserved item between two calls. */
+ *  1. Every record with a deadline has one item in expiry, and every item has its record.
+ *  2. expiry holds no reserved item between two calls.
+ *  3. While converting, records change by place and del alone, never where they stand: the engine
+ *     writes to two places then. */
+struct kvi_content {
+    kv_engine_t *engine;
+    const kv_engine_ops_t *row; /* of the table; engine->ops may be those of a conversion */
+    bool converting;
+    kvi_expiry_t expiry;
+    kvi_account_t *account;
+    size_t holders;
+};
+
+/* Invariants:
+ *  1. content is NULL before the first put and after clear: an empty keyspace holds next to
+ *     nothing.
+ *  2. limits_deadlines says whether one of the two attributes for it is set. */
 struct kvi_keyspace {
     kvi_db_t *db;
-    const kv_engine_ops_t *ops;
-    kv_engine_t *engine;
-    kv_budget_t *budget; /* a child of the database's; unlimited by itself */
-    kvi_expiry_t expiry;
-    uint64_t hash_seed;
+    kvi_content_t *content;
+    kvi_account_t *account;
+    kvi_attributes_t attributes;
+    bool limits_deadlines;
     uint64_t expired;
+    uint32_t number; /* these three are what SWAP leaves in place */
+    uint8_t name_bytes;
+    char name[KVI_KEYSPACE_NAME_BYTES_MAX];
+    size_t users; /* the database, and a batch that may have to undo a drop */
 };
 
 struct kvi_db {
     kv_budget_t *budget; /* its hard limit is the memory limit */
-    kvi_epochs_t epochs;
     int64_t time_ms;     /* the latest time that anything was applied at */
     uint64_t changes;    /* of entries */
-    kv_arena_t *results; /* what the results of the last batch point to; NULL: none yet */
-    kv_arena_t *undo;    /* old records of an atomic batch; NULL: none yet */
-    size_t keyspace_count;
-    kvi_keyspace_t keyspaces[];
+    kvi_epochs_t epochs;
+    kvi_observer_t *observers;
+    const kv_engine_ops_t *engine;
+    uint64_t hash_seed;
+    uint64_t expired_before; /* in keyspaces that are gone */
+    kv_arena_t *results;     /* what the results of the last batch point to; NULL: none yet */
+    kv_arena_t *undo;        /* old records of an atomic batch; NULL: none yet */
+    size_t keyspaces_fixed;  /* those that are always there */
+    size_t keyspace_count;   /* places of the list; NULL: dropped */
+    size_t keyspace_capacity;
+    kvi_keyspace_t **keyspaces;
 };
 
-kv_status_t kvi_keyspace_open(kvi_keyspace_t *keyspace, kvi_db_t *db,
-                              const kvi_db_options_t *options);
-void kvi_keyspace_close(kvi_keyspace_t *keyspace);
+/* A new keyspace with one user. KV_NO_MEMORY. */
+kv_status_t kvi_keyspace_open(kvi_db_t *db, kv_slice_t name, const kvi_attributes_t *attributes,
+                              kvi_keyspace_t **keyspace);
+/* One user less; the last one closes it. */
+void kvi_keyspace_release(kvi_keyspace_t *keyspace);
+void kvi_keyspace_set_attributes(kvi_keyspace_t *keyspace, const kvi_attributes_t *attributes);
 
-/* Removes an entry that is there. key may be the item's own. */
-void kvi_keyspace_remove(kvi_keyspace_t *keyspace, kv_slice_t key, kvi_expiry_item_t *item);
+/* An empty content on this account. KV_NO_MEMORY. */
+kv_status_t kvi_content_open(kvi_account_t *account, const kv_engine_ops_t *row, uint64_t hash_seed,
+                             kvi_content_t **content);
+kvi_account_t *kvi_account_open(kv_budget_t *parent, size_t quota_bytes);
+void kvi_account_release(kvi_account_t *account); /* NULL is accepted */
+
+static inline int64_t kvi_deadline_after(int64_t now_ms, int64_t ttl_ms)
+{
+    return now_ms > INT64_MAX - ttl_ms ? INT64_MAX : now_ms + ttl_ms;
+}
+
+void kvi_db_tell(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record);
+
+/* Before an entry changes or goes. record data NULL: there is none yet. */
+static inline void kvi_keyspace_tell(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record)
+{
+    if (keyspace->db->observers != NULL) {
+        kvi_db_tell(keyspace, key, record);
+    }
+}
+
+/* Keyspaces with names. KV_EXISTS, KV_INVALID, KV_TOO_LARGE, KV_NO_MEMORY. wanted 0: the lowest
+ * free number. */
+kv_status_t kvi_db_create_keyspace(kvi_db_t *db, kv_slice_t name, uint32_t wanted,
+                                   const kvi_attributes_t *attributes, uint32_t *number);
+/* KV_INVALID for one that is always there. */
+kv_status_t kvi_db_drop_keyspace(kvi_db_t *db, uint32_t number);
+
+/* Removes an entry that is there, with its deadline. */
+void kvi_keyspace_remove(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record);
 /* Puts back an entry as it was: record are the bytes it had, data NULL if there was none. The
  * address of the deadline's item in it does not count. KV_NO_MEMORY. */
 kv_status_t kvi_keyspace_restore(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record);
@@ -45,7 +105,7 @@ kv_status_t kvi_keyspace_restore(kvi_keyspace_t *keyspace, kv_slice_t key, kv_sl
 kv_status_t kvi_keyspace_walk_range(kvi_keyspace_t *keyspace, const kv_range_t *range,
                                     kv_engine_visit_fn visit, void *context);
 /* Removes a late entry and counts it. */
-void kvi_keyspace_remove_late(kvi_keyspace_t *keyspace, kv_slice_t key, const char *record);
+void kvi_keyspace_remove_late(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record);
 
 /* The record of a key that is there and not late, borrowed from the engine; KV_OK or KV_NOT_FOUND
  * with no data. */
@@ -53,16 +113,17 @@ static inline kv_status_t kvi_keyspace_find(kvi_keyspace_t *keyspace, kv_slice_t
                                             int64_t now_ms, kv_slice_t *record)
 {
     *record = (kv_slice_t){NULL, 0};
-    if (keyspace->engine == NULL) {
+    if (keyspace->content == NULL) {
         return KV_NOT_FOUND;
     }
-    const kv_status_t status = keyspace->ops->get(keyspace->engine, key, record);
+    kv_engine_t *const engine = keyspace->content->engine;
+    const kv_status_t status = engine->ops->get(engine, key, record);
     if (status != KV_OK) {
         *record = (kv_slice_t){NULL, 0};
         return status;
     }
     if (kvi_record_is_late(record->data, now_ms)) {
-        kvi_keyspace_remove_late(keyspace, key, record->data);
+        kvi_keyspace_remove_late(keyspace, key, *record);
         *record = (kv_slice_t){NULL, 0};
         return KV_NOT_FOUND;
     }

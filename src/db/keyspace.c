@@ -5,6 +5,8 @@
  */
 #include "db/db_int.h"
 
+#include "base/bytes.h"
+
 #define EXPIRE_GROUP ((size_t)16) /* late entries removed together, their misses overlapped */
 #define INDEX_SHARE_MAX ((size_t)64)
 #define RANDOM_TRIES ((size_t)16)  /* late samples in a row until late entries are removed */
@@ -12,47 +14,79 @@
 
 /* ---- life ---- */
 
-kv_status_t kvi_keyspace_open(kvi_keyspace_t *keyspace, kvi_db_t *db,
-                              const kvi_db_options_t *options)
+kv_status_t kvi_keyspace_open(kvi_db_t *db, kv_slice_t name, const kvi_attributes_t *attributes,
+                              kvi_keyspace_t **keyspace)
 {
-    kv_budget_t *const budget = kv_budget_create(db->budget, 0);
-    if (budget == NULL) {
+    kvi_keyspace_t *const opened = kv_store_calloc(1, sizeof(*opened));
+    kvi_account_t *const account = kvi_account_open(db->budget, attributes->quota_bytes);
+    if (opened == NULL || account == NULL) {
+        kvi_account_release(account);
+        kv_store_free(opened);
         return KV_NO_MEMORY;
     }
-    *keyspace = (kvi_keyspace_t){.db = db,
-                                 .ops = options->engine,
-                                 .budget = budget,
-                                 .expiry = {.budget = budget},
-                                 .hash_seed = options->hash_seed};
+    opened->db = db;
+    opened->account = account;
+    opened->users = 1;
+    opened->name_bytes = (uint8_t)name.size;
+    kvi_bytes_copy(opened->name, name.data, name.size);
+    kvi_keyspace_set_attributes(opened, attributes);
+    *keyspace = opened;
     return KV_OK;
 }
 
 kv_status_t kvi_keyspace_clear(kvi_keyspace_t *keyspace)
 {
-    kvi_expiry_clear(&keyspace->expiry);
-    keyspace->db->changes += keyspace->engine != NULL;
-    keyspace->ops->close(keyspace->engine);
-    keyspace->engine = NULL;
+    if (keyspace->content != NULL) {
+        keyspace->db->changes++;
+        kvi_content_release(keyspace->content);
+        keyspace->content = NULL;
+    }
     return KV_OK;
 }
 
-void kvi_keyspace_close(kvi_keyspace_t *keyspace)
+void kvi_keyspace_release(kvi_keyspace_t *keyspace)
 {
-    (void)kvi_keyspace_clear(keyspace);
-    kv_budget_destroy(keyspace->budget);
-}
-
-void kvi_keyspace_remove(kvi_keyspace_t *keyspace, kv_slice_t key, kvi_expiry_item_t *item)
-{
-    (void)keyspace->ops->del(keyspace->engine, key);
-    if (item != NULL) {
-        kvi_expiry_remove(&keyspace->expiry, item);
+    if (--keyspace->users == 0) {
+        kvi_content_release(keyspace->content);
+        kvi_account_release(keyspace->account);
+        kv_store_free(keyspace);
     }
 }
 
-void kvi_keyspace_remove_late(kvi_keyspace_t *keyspace, kv_slice_t key, const char *record)
+kv_slice_t kvi_keyspace_name(const kvi_keyspace_t *keyspace)
 {
-    kvi_keyspace_remove(keyspace, key, kvi_record_item(record));
+    return (kv_slice_t){keyspace->name, keyspace->name_bytes};
+}
+
+void kvi_keyspace_attributes(const kvi_keyspace_t *keyspace, kvi_attributes_t *attributes)
+{
+    *attributes = keyspace->attributes;
+}
+
+void kvi_keyspace_set_attributes(kvi_keyspace_t *keyspace, const kvi_attributes_t *attributes)
+{
+    keyspace->attributes = *attributes;
+    if (keyspace->attributes.engine == NULL) {
+        keyspace->attributes.engine = keyspace->db->engine;
+    }
+    keyspace->limits_deadlines = attributes->default_ttl_ms != 0 || attributes->max_ttl_ms != 0;
+    kv_budget_set_limit(keyspace->account->budget, attributes->quota_bytes);
+}
+
+void kvi_keyspace_remove(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record)
+{
+    kvi_content_t *const content = keyspace->content;
+    kvi_keyspace_tell(keyspace, key, record);
+    kvi_expiry_item_t *const item = kvi_record_item(record.data);
+    (void)content->engine->ops->del(content->engine, key);
+    if (item != NULL) {
+        kvi_expiry_remove(&content->expiry, item);
+    }
+}
+
+void kvi_keyspace_remove_late(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record)
+{
+    kvi_keyspace_remove(keyspace, key, record);
     keyspace->expired++;
 }
 
@@ -68,8 +102,9 @@ static void fill_entry(kv_slice_t record, uint32_t clock, kvi_entry_t *entry)
 
 void kvi_keyspace_prefetch(kvi_keyspace_t *keyspace, size_t count, const kv_slice_t *keys)
 {
-    if (keyspace->engine != NULL) {
-        keyspace->ops->prefetch(keyspace->engine, count, keys);
+    if (keyspace->content != NULL) {
+        kv_engine_t *const engine = keyspace->content->engine;
+        engine->ops->prefetch(engine, count, keys);
     }
 }
 
@@ -99,12 +134,13 @@ uint64_t kvi_keyspace_version(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t 
 
 uint64_t kvi_keyspace_count(const kvi_keyspace_t *keyspace)
 {
-    return keyspace->engine != NULL ? keyspace->ops->count(keyspace->engine) : 0;
+    const kvi_content_t *const content = keyspace->content;
+    return content != NULL ? content->engine->ops->count(content->engine) : 0;
 }
 
 uint64_t kvi_keyspace_deadlines(const kvi_keyspace_t *keyspace)
 {
-    return keyspace->expiry.count;
+    return keyspace->content != NULL ? keyspace->content->expiry.count : 0;
 }
 
 uint64_t kvi_keyspace_expired(const kvi_keyspace_t *keyspace)
@@ -114,18 +150,19 @@ uint64_t kvi_keyspace_expired(const kvi_keyspace_t *keyspace)
 
 const kv_engine_ops_t *kvi_keyspace_engine(const kvi_keyspace_t *keyspace)
 {
-    return keyspace->ops;
+    return keyspace->content != NULL ? keyspace->content->row : keyspace->attributes.engine;
 }
 
 kv_status_t kvi_keyspace_random(kvi_keyspace_t *keyspace, uint64_t number, int64_t now_ms,
                                 kv_slice_t *key)
 {
-    if (keyspace->engine == NULL) {
+    if (keyspace->content == NULL) {
         return KV_NOT_FOUND;
     }
+    kv_engine_t *const engine = keyspace->content->engine;
     for (size_t tries = 1;; tries++) {
         kv_slice_t record;
-        const kv_status_t status = keyspace->ops->sample(keyspace->engine, number, key, &record);
+        const kv_status_t status = engine->ops->sample(engine, number, key, &record);
         if (status != KV_OK || !kvi_record_is_late(record.data, now_ms)) {
             return status;
         }
@@ -161,11 +198,12 @@ uint64_t kvi_keyspace_scan(kvi_keyspace_t *keyspace, uint64_t token, size_t coun
                            void (*visit)(void *context, kv_slice_t key, const kvi_entry_t *entry),
                            void *context)
 {
-    if (keyspace->engine == NULL) {
+    if (keyspace->content == NULL) {
         return 0;
     }
+    kv_engine_t *const engine = keyspace->content->engine;
     scan_state_t state = {.visit = visit, .context = context, .now_ms = now_ms};
-    const uint64_t next = keyspace->ops->scan(keyspace->engine, token, count, visit_live, &state);
+    const uint64_t next = engine->ops->scan(engine, token, count, visit_live, &state);
     /* As many as were met are due; which of all the due ones go first does not matter. */
     (void)kvi_keyspace_expire(keyspace, now_ms, state.late);
     return next;
@@ -174,13 +212,15 @@ uint64_t kvi_keyspace_scan(kvi_keyspace_t *keyspace, uint64_t token, size_t coun
 kv_status_t kvi_keyspace_memory(const kvi_keyspace_t *keyspace, kv_engine_memory_t *memory)
 {
     *memory = (kv_engine_memory_t){0};
-    if (keyspace->engine != NULL) {
-        const kv_status_t status = keyspace->ops->memory(keyspace->engine, memory);
-        if (status != KV_OK) {
-            return status;
-        }
+    const kvi_content_t *const content = keyspace->content;
+    if (content == NULL) {
+        return KV_OK;
     }
-    const size_t expiry_bytes = kvi_expiry_bytes(&keyspace->expiry);
+    const kv_status_t status = content->engine->ops->memory(content->engine, memory);
+    if (status != KV_OK) {
+        return status;
+    }
+    const size_t expiry_bytes = kvi_expiry_bytes(&content->expiry);
     memory->index_bytes += expiry_bytes;
     memory->total_bytes += expiry_bytes;
     return KV_OK;
@@ -195,41 +235,55 @@ kv_status_t kvi_keyspace_key_bytes(kvi_keyspace_t *keyspace, kv_slice_t key, int
         return status;
     }
     kv_engine_memory_t memory;
-    status = keyspace->ops->memory(keyspace->engine, &memory);
+    const kvi_content_t *const content = keyspace->content;
+    status = content->engine->ops->memory(content->engine, &memory);
     if (status != KV_OK) {
         return status;
     }
     /* Its own bytes in whole granules, and an equal share of the index. An index that is nearly
      * empty is there for keys to come and not charged to the few that are. */
     const size_t own = (key.size + record.size + 7) & ~(size_t)7;
-    const size_t equal = memory.index_bytes / (size_t)keyspace->ops->count(keyspace->engine);
+    const size_t equal = memory.index_bytes / (size_t)content->engine->ops->count(content->engine);
     const size_t share = equal < INDEX_SHARE_MAX ? equal : INDEX_SHARE_MAX;
     const kvi_expiry_item_t *const item = kvi_record_item(record.data);
-    *bytes = own + share + (item != NULL ? kvi_expiry_item_bytes(&keyspace->expiry, item) : 0);
+    *bytes = own + share + (item != NULL ? kvi_expiry_item_bytes(&content->expiry, item) : 0);
     return KV_OK;
 }
 
 /* ---- housekeeping ---- */
 
+/* Removes a group of late entries; their items are out of the order already. */
+static void remove_group(kvi_keyspace_t *keyspace, size_t count, kvi_expiry_item_t **items)
+{
+    kvi_content_t *const content = keyspace->content;
+    kv_engine_t *const engine = content->engine;
+    kv_slice_t keys[EXPIRE_GROUP];
+    for (size_t i = 0; i < count; i++) {
+        keys[i] = kvi_expiry_item_key(items[i]);
+    }
+    engine->ops->prefetch(engine, count, keys);
+    for (size_t i = 0; i < count; i++) {
+        kv_slice_t record;
+        if (keyspace->db->observers != NULL &&
+            engine->ops->get(engine, keys[i], &record) == KV_OK) {
+            kvi_db_tell(keyspace, keys[i], record);
+        }
+        (void)engine->ops->del(engine, keys[i]);
+        kvi_expiry_cancel(&content->expiry, items[i]);
+    }
+}
+
 size_t kvi_keyspace_expire(kvi_keyspace_t *keyspace, int64_t now_ms, size_t steps)
 {
     size_t removed = 0;
-    while (removed < steps) {
+    while (removed < steps && keyspace->content != NULL) {
         kvi_expiry_item_t *items[EXPIRE_GROUP];
-        kv_slice_t keys[EXPIRE_GROUP];
         const size_t wanted = steps - removed < EXPIRE_GROUP ? steps - removed : EXPIRE_GROUP;
-        const size_t taken = kvi_expiry_take_due(&keyspace->expiry, now_ms, items, wanted);
+        const size_t taken = kvi_expiry_take_due(&keyspace->content->expiry, now_ms, items, wanted);
         if (taken == 0) {
             break;
         }
-        for (size_t i = 0; i < taken; i++) {
-            keys[i] = kvi_expiry_item_key(items[i]);
-        }
-        keyspace->ops->prefetch(keyspace->engine, taken, keys);
-        for (size_t i = 0; i < taken; i++) {
-            (void)keyspace->ops->del(keyspace->engine, keys[i]);
-            kvi_expiry_cancel(&keyspace->expiry, items[i]);
-        }
+        remove_group(keyspace, taken, items);
         removed += taken;
     }
     keyspace->expired += removed;
@@ -238,14 +292,15 @@ size_t kvi_keyspace_expire(kvi_keyspace_t *keyspace, int64_t now_ms, size_t step
 
 int64_t kvi_keyspace_next_deadline(const kvi_keyspace_t *keyspace)
 {
-    return keyspace->expiry.count > 0 ? kvi_expiry_next(&keyspace->expiry) : KVI_NO_DEADLINE;
+    return kvi_keyspace_deadlines(keyspace) > 0 ? kvi_expiry_next(&keyspace->content->expiry)
+                                                : KVI_NO_DEADLINE;
 }
 
 static void item_moved(void *context, kvi_expiry_item_t *item)
 {
-    kvi_keyspace_t *const keyspace = context;
+    kv_engine_t *const engine = ((kvi_content_t *)context)->engine;
     kv_slice_t record;
-    if (keyspace->ops->get(keyspace->engine, kvi_expiry_item_key(item), &record) == KV_OK) {
+    if (engine->ops->get(engine, kvi_expiry_item_key(item), &record) == KV_OK) {
         char *const bytes = kvi_record_writable(record);
         kvi_record_set_deadline(bytes, kvi_record_deadline(bytes), item);
     }
@@ -253,11 +308,12 @@ static void item_moved(void *context, kvi_expiry_item_t *item)
 
 size_t kvi_keyspace_relocate(kvi_keyspace_t *keyspace, size_t steps)
 {
-    if (keyspace->engine == NULL) {
+    kvi_content_t *const content = keyspace->content;
+    if (content == NULL || content->converting) {
         return 0;
     }
-    const size_t used = keyspace->ops->relocate(keyspace->engine, steps);
-    return used + kvi_expiry_relocate(&keyspace->expiry, steps - used, item_moved, keyspace);
+    const size_t used = content->engine->ops->relocate(content->engine, steps);
+    return used + kvi_expiry_relocate(&content->expiry, steps - used, item_moved, content);
 }
 
 typedef struct check_state {
@@ -271,7 +327,7 @@ static void check_record(void *context, kv_slice_t key, kv_slice_t record)
     check_state_t *const state = context;
     const bool whole =
         record.size >= KVI_RECORD_HEAD_BYTES && record.size >= kvi_record_head_bytes(record.data);
-    if (!whole || (kvi_record_flags(record.data) & (KVI_RECORD_TYPE | KVI_RECORD_EPOCH)) != 0) {
+    if (!whole || (kvi_record_flags(record.data) & KVI_RECORD_TYPE) != 0) {
         state->status = KV_CORRUPT;
         return;
     }
@@ -289,20 +345,25 @@ static void check_record(void *context, kv_slice_t key, kv_slice_t record)
 
 kv_status_t kvi_keyspace_check(const kvi_keyspace_t *keyspace)
 {
-    kv_status_t status = kvi_expiry_check(&keyspace->expiry);
-    if (status != KV_OK || keyspace->engine == NULL) {
-        return status == KV_OK && keyspace->expiry.count > 0 ? KV_CORRUPT : status;
+    const kvi_content_t *const content = keyspace->content;
+    if (content == NULL) {
+        return KV_OK;
     }
-    status = keyspace->ops->check(keyspace->engine);
+    kv_status_t status = kvi_expiry_check(&content->expiry);
     if (status != KV_OK) {
         return status;
     }
-    check_state_t state = {.expiry = &keyspace->expiry, .status = KV_OK};
+    kv_engine_t *const engine = content->engine;
+    status = engine->ops->check(engine);
+    if (status != KV_OK) {
+        return status;
+    }
+    check_state_t state = {.expiry = &content->expiry, .status = KV_OK};
     uint64_t token = 0;
     do {
-        token = keyspace->ops->scan(keyspace->engine, token, 1024, check_record, &state);
+        token = engine->ops->scan(engine, token, 1024, check_record, &state);
     } while (token != 0);
-    if (state.deadlines != keyspace->expiry.count || keyspace->expiry.reserved != 0) {
+    if (state.deadlines != content->expiry.count || content->expiry.reserved != 0) {
         return KV_CORRUPT;
     }
     return state.status;

@@ -32,15 +32,15 @@ static bool is_before_upper(const kv_bound_t *upper, kv_slice_t key)
 kv_status_t kvi_keyspace_walk_range(kvi_keyspace_t *keyspace, const kv_range_t *range,
                                     kv_engine_visit_fn visit, void *context)
 {
-    const kv_engine_ops_t *const ops = keyspace->ops;
-    if (!ops->ordered) {
+    if (!kvi_keyspace_engine(keyspace)->ordered) {
         return KV_UNSUPPORTED;
     }
-    if (keyspace->engine == NULL) {
+    if (keyspace->content == NULL) {
         return KV_OK;
     }
+    const kv_engine_ops_t *const ops = keyspace->content->engine->ops;
     kv_cursor_t *cursor;
-    kv_status_t status = ops->cursor_open(keyspace->engine, &cursor);
+    kv_status_t status = ops->cursor_open(keyspace->content->engine, &cursor);
     if (status != KV_OK) {
         return status;
     }
@@ -63,15 +63,16 @@ kv_status_t kvi_keyspace_walk_range(kvi_keyspace_t *keyspace, const kv_range_t *
 
 /* What a walk before the deletion finds. */
 typedef struct range_state {
+    kvi_keyspace_t *keyspace;
     int64_t now_ms;
     uint64_t timed; /* entries with a deadline */
     uint64_t late;  /* of them, those that are no data any more */
 } range_state_t;
 
-static void count_entry(void *context, kv_slice_t key, kv_slice_t record)
+static void meet_entry(void *context, kv_slice_t key, kv_slice_t record)
 {
-    (void)key;
     range_state_t *const state = context;
+    kvi_keyspace_tell(state->keyspace, key, record);
     state->timed += kvi_record_item(record.data) != NULL;
     state->late += kvi_record_is_late(record.data, state->now_ms);
 }
@@ -95,19 +96,20 @@ static void remove_item(void *context, kv_slice_t key, kv_slice_t record)
  * that is less work or a second walk is refused. Cannot fail. */
 static void remove_items(kvi_keyspace_t *keyspace, const kv_range_t *range, uint64_t timed)
 {
-    if (timed < keyspace->expiry.count / ITEM_COST &&
-        kvi_keyspace_walk_range(keyspace, range, remove_item, &keyspace->expiry) == KV_OK) {
+    if (timed < keyspace->content->expiry.count / ITEM_COST &&
+        kvi_keyspace_walk_range(keyspace, range, remove_item, &keyspace->content->expiry) ==
+            KV_OK) {
         return;
     }
-    kvi_expiry_remove_where(&keyspace->expiry, is_in_range, range);
+    kvi_expiry_remove_where(&keyspace->content->expiry, is_in_range, range);
 }
 
 static kv_status_t delete_subtrees(kvi_keyspace_t *keyspace, const kv_range_t *range,
                                    int64_t now_ms, uint64_t *count)
 {
-    range_state_t state = {.now_ms = now_ms};
-    if (keyspace->expiry.count > 0) {
-        const kv_status_t status = kvi_keyspace_walk_range(keyspace, range, count_entry, &state);
+    range_state_t state = {.keyspace = keyspace, .now_ms = now_ms};
+    if (keyspace->content->expiry.count > 0 || keyspace->db->observers != NULL) {
+        const kv_status_t status = kvi_keyspace_walk_range(keyspace, range, meet_entry, &state);
         if (status != KV_OK) {
             return status;
         }
@@ -115,7 +117,8 @@ static kv_status_t delete_subtrees(kvi_keyspace_t *keyspace, const kv_range_t *r
     if (state.timed > 0) {
         remove_items(keyspace, range, state.timed);
     }
-    *count = keyspace->ops->ranges->delete_range(keyspace->engine, range) - state.late;
+    kv_engine_t *const engine = keyspace->content->engine;
+    *count = engine->ops->ranges->delete_range(engine, range) - state.late;
     keyspace->expired += state.late;
     return KV_OK;
 }
@@ -158,7 +161,7 @@ static kv_status_t delete_keys(kvi_keyspace_t *keyspace, const kv_range_t *range
          listed = listed->next) {
         kv_slice_t record;
         if (kvi_keyspace_find(keyspace, listed->key, now_ms, &record) == KV_OK) {
-            kvi_keyspace_remove(keyspace, listed->key, kvi_record_item(record.data));
+            kvi_keyspace_remove(keyspace, listed->key, record);
             ++*count;
         }
     }
@@ -170,13 +173,13 @@ kv_status_t kvi_keyspace_delete_range(kvi_keyspace_t *keyspace, const kv_range_t
                                       int64_t now_ms, uint64_t *count)
 {
     *count = 0;
-    if (!keyspace->ops->ordered) {
+    if (!kvi_keyspace_engine(keyspace)->ordered) {
         return KV_UNSUPPORTED;
     }
-    if (keyspace->engine == NULL) {
+    if (keyspace->content == NULL) {
         return KV_OK;
     }
-    const kv_status_t status = keyspace->ops->ranges != NULL
+    const kv_status_t status = keyspace->content->engine->ops->ranges != NULL
                                    ? delete_subtrees(keyspace, range, now_ms, count)
                                    : delete_keys(keyspace, range, now_ms, count);
     keyspace->db->changes += *count;

@@ -21,14 +21,13 @@ typedef struct draft {
     int64_t now_ms;
 } draft_t;
 
-static kv_status_t open_engine(kvi_keyspace_t *keyspace)
+static kv_status_t open_content(kvi_keyspace_t *keyspace)
 {
-    if (keyspace->engine != NULL) {
+    if (keyspace->content != NULL) {
         return KV_OK;
     }
-    const kv_engine_options_t options = {.budget = keyspace->budget,
-                                         .hash_seed = keyspace->hash_seed};
-    return keyspace->ops->open(&options, &keyspace->engine);
+    return kvi_content_open(keyspace->account, keyspace->attributes.engine, keyspace->db->hash_seed,
+                            &keyspace->content);
 }
 
 /* Has the engine make room for the draft under key. The first bytes of the old value are behind the
@@ -36,18 +35,15 @@ static kv_status_t open_engine(kvi_keyspace_t *keyspace)
 static kv_status_t place_bytes(kvi_keyspace_t *keyspace, kv_slice_t key, const draft_t *draft,
                                size_t head, char **place)
 {
-    const kv_status_t status = open_engine(keyspace);
-    if (status != KV_OK) {
-        return status;
-    }
+    kv_engine_t *const engine = keyspace->content->engine;
     if (!draft->keep || draft->old.data == NULL) {
-        return keyspace->ops->place(keyspace->engine, key, head + draft->size, 0, place);
+        return engine->ops->place(engine, key, head + draft->size, 0, place);
     }
     const size_t old_head = kvi_record_head_bytes(draft->old.data);
     const size_t old_size = draft->old.size - old_head;
     const size_t kept = old_size < draft->size ? old_size : draft->size;
     const kv_status_t placed =
-        keyspace->ops->place(keyspace->engine, key, head + draft->size, old_head + kept, place);
+        engine->ops->place(engine, key, head + draft->size, old_head + kept, place);
     if (placed == KV_OK && head != old_head) {
         memmove(*place + head, *place + old_head, kept);
     }
@@ -59,11 +55,16 @@ static kv_status_t place_bytes(kvi_keyspace_t *keyspace, kv_slice_t key, const d
 static kv_status_t place_record(kvi_keyspace_t *keyspace, kv_slice_t key, const draft_t *draft,
                                 char **value)
 {
+    kv_status_t status = open_content(keyspace);
+    if (status != KV_OK) {
+        return status;
+    }
+    kvi_expiry_t *const expiry = &keyspace->content->expiry;
     const bool has_deadline = draft->deadline_ms != KVI_NO_DEADLINE;
     kvi_expiry_item_t *item = draft->old.data != NULL ? kvi_record_item(draft->old.data) : NULL;
     kvi_expiry_item_t *reserved = NULL;
     if (has_deadline && item == NULL) {
-        reserved = kvi_expiry_reserve(&keyspace->expiry, key);
+        reserved = kvi_expiry_reserve(expiry, key);
         if (reserved == NULL) {
             return KV_NO_MEMORY;
         }
@@ -73,23 +74,25 @@ static kv_status_t place_record(kvi_keyspace_t *keyspace, kv_slice_t key, const 
     const bool timed = has_deadline || (draft->keep && draft->old.data != NULL &&
                                         kvi_record_is_timed(draft->old.data));
     const size_t head = timed ? KVI_RECORD_TIMED_HEAD_BYTES : KVI_RECORD_HEAD_BYTES;
+    kvi_keyspace_tell(keyspace, key, draft->old);
     char *place;
-    const kv_status_t status = place_bytes(keyspace, key, draft, head, &place);
+    status = place_bytes(keyspace, key, draft, head, &place);
     if (status != KV_OK) {
-        kvi_expiry_cancel(&keyspace->expiry, reserved);
+        kvi_expiry_cancel(expiry, reserved);
         return status;
     }
     if (reserved != NULL) {
-        kvi_expiry_add(&keyspace->expiry, reserved, draft->deadline_ms);
+        kvi_expiry_add(expiry, reserved, draft->deadline_ms);
         item = reserved;
     } else if (has_deadline) {
-        kvi_expiry_move(&keyspace->expiry, item, draft->deadline_ms);
+        kvi_expiry_move(expiry, item, draft->deadline_ms);
     } else if (item != NULL) {
-        kvi_expiry_remove(&keyspace->expiry, item);
+        kvi_expiry_remove(expiry, item);
         item = NULL;
     }
-    place[0] = (char)(timed ? KVI_RECORD_TIMED : 0);
-    kvi_record_set_form(place, draft->form);
+    place[0] =
+        (char)((timed ? KVI_RECORD_TIMED : 0) | (unsigned)draft->form << KVI_RECORD_FORM_SHIFT |
+               (unsigned)keyspace->db->epochs.now << KVI_RECORD_EPOCH_SHIFT);
     kvi_record_set_access(place, kvi_clock(draft->now_ms));
     if (timed) {
         kvi_record_set_deadline(place, draft->deadline_ms, item);
@@ -104,6 +107,22 @@ static void copy_bytes(char *to, kv_slice_t from)
     if (from.size > 0) {
         memcpy(to, from.data, from.size);
     }
+}
+
+/* The deadline that a keyspace with limits allows. */
+static int64_t limit_deadline(const kvi_keyspace_t *keyspace, int64_t deadline_ms, int64_t now_ms)
+{
+    const kvi_attributes_t *const attributes = &keyspace->attributes;
+    if (deadline_ms == KVI_NO_DEADLINE && attributes->default_ttl_ms != 0) {
+        deadline_ms = kvi_deadline_after(now_ms, attributes->default_ttl_ms);
+    }
+    if (attributes->max_ttl_ms != 0) {
+        const int64_t latest = kvi_deadline_after(now_ms, attributes->max_ttl_ms);
+        if (deadline_ms == KVI_NO_DEADLINE || deadline_ms > latest) {
+            return latest;
+        }
+    }
+    return deadline_ms;
 }
 
 static bool is_past(int64_t deadline_ms, int64_t now_ms)
@@ -138,7 +157,8 @@ kv_status_t kvi_keyspace_put(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_
                      .deadline_ms = chosen->deadline_ms,
                      .now_ms = now_ms};
     /* The old record matters for the condition and for its deadline; usually there is neither. */
-    if (chosen->condition != KVI_PUT_ALWAYS || keyspace->expiry.count > 0) {
+    if (chosen->condition != KVI_PUT_ALWAYS || kvi_keyspace_deadlines(keyspace) > 0 ||
+        keyspace->db->observers != NULL) {
         (void)kvi_keyspace_find(keyspace, key, now_ms, &draft.old);
         const kv_status_t status = check_condition(chosen, &draft.old);
         if (status != KV_OK) {
@@ -148,7 +168,11 @@ kv_status_t kvi_keyspace_put(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_
     if (chosen->keep_deadline) {
         draft.deadline_ms =
             draft.old.data != NULL ? kvi_record_deadline(draft.old.data) : KVI_NO_DEADLINE;
-    } else if (is_past(draft.deadline_ms, now_ms)) {
+    }
+    if (keyspace->limits_deadlines && (!chosen->keep_deadline || draft.old.data == NULL)) {
+        draft.deadline_ms = limit_deadline(keyspace, draft.deadline_ms, now_ms);
+    }
+    if (!chosen->keep_deadline && is_past(draft.deadline_ms, now_ms)) {
         (void)kvi_keyspace_delete(keyspace, key, now_ms);
         return KV_OK;
     }
@@ -162,18 +186,19 @@ kv_status_t kvi_keyspace_put(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_
 
 kv_status_t kvi_keyspace_delete(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms)
 {
-    if (keyspace->engine == NULL) {
+    if (keyspace->content == NULL) {
         return KV_NOT_FOUND;
     }
-    if (keyspace->expiry.count == 0) {
-        const kv_status_t deleted = keyspace->ops->del(keyspace->engine, key);
+    if (keyspace->content->expiry.count == 0 && keyspace->db->observers == NULL) {
+        kv_engine_t *const engine = keyspace->content->engine;
+        const kv_status_t deleted = engine->ops->del(engine, key);
         keyspace->db->changes += deleted == KV_OK;
         return deleted;
     }
     kv_slice_t record;
     const kv_status_t status = kvi_keyspace_find(keyspace, key, now_ms, &record);
     if (status == KV_OK) {
-        kvi_keyspace_remove(keyspace, key, kvi_record_item(record.data));
+        kvi_keyspace_remove(keyspace, key, record);
         keyspace->db->changes++;
     }
     return status;
@@ -182,12 +207,15 @@ kv_status_t kvi_keyspace_delete(kvi_keyspace_t *keyspace, kv_slice_t key, int64_
 kv_status_t kvi_keyspace_restore(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record)
 {
     draft_t draft = {.deadline_ms = KVI_NO_DEADLINE};
-    if (keyspace->engine != NULL) {
-        (void)keyspace->ops->get(keyspace->engine, key, &draft.old);
+    if (keyspace->content != NULL) {
+        kv_engine_t *const engine = keyspace->content->engine;
+        if (engine->ops->get(engine, key, &draft.old) != KV_OK) {
+            draft.old = (kv_slice_t){NULL, 0};
+        }
     }
     if (record.data == NULL) {
         if (draft.old.data != NULL) {
-            kvi_keyspace_remove(keyspace, key, kvi_record_item(draft.old.data));
+            kvi_keyspace_remove(keyspace, key, draft.old);
         }
         return KV_OK;
     }
@@ -215,6 +243,8 @@ static draft_t draft_change(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t no
     draft_t draft = {.deadline_ms = KVI_NO_DEADLINE, .keep = true, .now_ms = now_ms};
     if (kvi_keyspace_find(keyspace, key, now_ms, &draft.old) == KV_OK) {
         draft.deadline_ms = kvi_record_deadline(draft.old.data);
+    } else if (keyspace->limits_deadlines) {
+        draft.deadline_ms = limit_deadline(keyspace, KVI_NO_DEADLINE, now_ms);
     }
     return draft;
 }
@@ -277,8 +307,11 @@ static kv_status_t write_text(kvi_keyspace_t *keyspace, kv_slice_t key, draft_t 
                               kv_slice_t text, kv_slice_t *written)
 {
     char *value;
-    if (draft->old.data != NULL && old_value(draft).size == text.size) {
+    if (draft->old.data != NULL && old_value(draft).size == text.size &&
+        !keyspace->content->converting) {
+        kvi_keyspace_tell(keyspace, key, draft->old);
         char *const record = kvi_record_writable(draft->old);
+        kvi_record_set_epoch(record, keyspace->db->epochs.now);
         kvi_record_set_form(record, draft->form);
         kvi_record_set_access(record, kvi_clock(draft->now_ms));
         value = record + kvi_record_head_bytes(record);
@@ -342,24 +375,28 @@ kv_status_t kvi_keyspace_add_float(kvi_keyspace_t *keyspace, kv_slice_t key, lon
 static kv_status_t change_deadline(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record,
                                    int64_t deadline_ms)
 {
+    kvi_expiry_t *const expiry = &keyspace->content->expiry;
     char *const bytes = kvi_record_writable(record);
     kvi_expiry_item_t *item = kvi_record_item(bytes);
-    if (deadline_ms == KVI_NO_DEADLINE) {
-        if (item == NULL) {
-            return KV_OK;
-        }
-        kvi_expiry_remove(&keyspace->expiry, item);
-        item = NULL;
-    } else if (item != NULL) {
-        kvi_expiry_move(&keyspace->expiry, item, deadline_ms);
-    } else {
-        item = kvi_expiry_reserve(&keyspace->expiry, key);
-        if (item == NULL) {
+    kvi_expiry_item_t *reserved = NULL;
+    if (item == NULL) {
+        reserved = kvi_expiry_reserve(expiry, key);
+        if (reserved == NULL) {
             return KV_NO_MEMORY;
         }
-        kvi_expiry_add(&keyspace->expiry, item, deadline_ms);
+    }
+    kvi_keyspace_tell(keyspace, key, record);
+    if (deadline_ms == KVI_NO_DEADLINE) {
+        kvi_expiry_remove(expiry, item);
+        item = NULL;
+    } else if (item != NULL) {
+        kvi_expiry_move(expiry, item, deadline_ms);
+    } else {
+        kvi_expiry_add(expiry, reserved, deadline_ms);
+        item = reserved;
     }
     kvi_record_set_deadline(bytes, deadline_ms, item);
+    kvi_record_set_epoch(bytes, keyspace->db->epochs.now);
     keyspace->db->changes++;
     return KV_OK;
 }
@@ -372,16 +409,19 @@ kv_status_t kvi_keyspace_set_deadline(kvi_keyspace_t *keyspace, kv_slice_t key, 
         return KV_NOT_FOUND;
     }
     if (is_past(deadline_ms, now_ms)) {
-        kvi_keyspace_remove(keyspace, key, kvi_record_item(draft.old.data));
+        kvi_keyspace_remove(keyspace, key, draft.old);
         keyspace->db->changes++;
         return KV_OK;
     }
-    kvi_record_set_access(kvi_record_writable(draft.old), kvi_clock(now_ms));
-    if (kvi_record_is_timed(draft.old.data)) {
-        return change_deadline(keyspace, key, draft.old, deadline_ms);
+    if (keyspace->attributes.max_ttl_ms != 0) {
+        deadline_ms = limit_deadline(keyspace, deadline_ms, now_ms);
     }
-    if (deadline_ms == KVI_NO_DEADLINE) {
+    kvi_record_set_access(kvi_record_writable(draft.old), kvi_clock(now_ms));
+    if (deadline_ms == KVI_NO_DEADLINE && draft.deadline_ms == KVI_NO_DEADLINE) {
         return KV_OK;
+    }
+    if (kvi_record_is_timed(draft.old.data) && !keyspace->content->converting) {
+        return change_deadline(keyspace, key, draft.old, deadline_ms);
     }
     draft.size = old_value(&draft).size;
     draft.form = kvi_record_form(draft.old.data);
@@ -420,6 +460,9 @@ kv_status_t kvi_keyspace_copy(kvi_keyspace_t *from, kv_slice_t key, kvi_keyspace
     draft.size = kvi_record_value(source).size;
     draft.form = kvi_record_form(source.data);
     draft.deadline_ms = kvi_record_deadline(source.data);
+    if (to->attributes.max_ttl_ms != 0) {
+        draft.deadline_ms = limit_deadline(to, draft.deadline_ms, now_ms);
+    }
     char *value;
     const kv_status_t status = place_record(to, new_key, &draft, &value);
     if (status != KV_OK) {
@@ -427,8 +470,10 @@ kv_status_t kvi_keyspace_copy(kvi_keyspace_t *from, kv_slice_t key, kvi_keyspace
     }
     /* The place may have moved the source: both are looked up again, and neither can be missing. */
     kv_slice_t target;
-    (void)from->ops->get(from->engine, key, &source);
-    (void)to->ops->get(to->engine, new_key, &target);
+    kv_engine_t *const from_engine = from->content->engine;
+    kv_engine_t *const to_engine = to->content->engine;
+    (void)from_engine->ops->get(from_engine, key, &source);
+    (void)to_engine->ops->get(to_engine, new_key, &target);
     value = kvi_record_writable(target) + kvi_record_head_bytes(target.data);
     copy_bytes(value, kvi_record_value(source));
     return KV_OK;

@@ -8,6 +8,7 @@
 #include "db/op.h"
 
 #include "base/long_double.h"
+#include "db/attributes.h"
 #include "db/db_int.h"
 
 /* What an operation works on: the keyspaces that its numbers mean. */
@@ -114,6 +115,33 @@ static kv_status_t apply_swap(const target_t *target, const kvi_op_t *op, kvi_op
     return kvi_db_swap(target->db, op->keyspace, op->to_keyspace);
 }
 
+static kv_status_t apply_create(const target_t *target, const kvi_op_t *op, kvi_op_result_t *result)
+{
+    kvi_attributes_t attributes = {0};
+    const kv_status_t status = kvi_attributes_decode(op->value, &attributes);
+    return status != KV_OK ? status
+                           : kvi_db_create_keyspace(target->db, op->key, op->keyspace, &attributes,
+                                                    &result->keyspace);
+}
+
+static kv_status_t apply_drop(const target_t *target, const kvi_op_t *op, kvi_op_result_t *result)
+{
+    (void)result;
+    return kvi_db_drop_keyspace(target->db, op->keyspace);
+}
+
+static kv_status_t apply_set(const target_t *target, const kvi_op_t *op, kvi_op_result_t *result)
+{
+    (void)result;
+    kvi_attributes_t attributes = target->keyspace->attributes;
+    const kv_status_t status = kvi_attributes_decode(op->value, &attributes);
+    if (status == KV_OK) {
+        kvi_keyspace_set_attributes(target->keyspace, &attributes);
+        target->db->changes++;
+    }
+    return status;
+}
+
 static kv_status_t apply_guard(const target_t *target, const kvi_op_t *op, kvi_op_result_t *result)
 {
     (void)result;
@@ -132,26 +160,46 @@ static kv_status_t apply_read(const target_t *target, const kvi_op_t *op, kvi_op
     return status;
 }
 
+typedef enum needs { NO_KEYSPACE, ONE_KEYSPACE, TWO_KEYSPACES } needs_t;
+
 static const struct row {
     apply_fn apply;
-    bool two_keyspaces;
+    needs_t needs;
 } rows[KVI_OP_KIND_END] = {
-    [KVI_OP_PUT] = {apply_put, false},
-    [KVI_OP_DELETE] = {apply_delete, false},
-    [KVI_OP_APPEND] = {apply_append, false},
-    [KVI_OP_WRITE_AT] = {apply_write_at, false},
-    [KVI_OP_ADD] = {apply_add, false},
-    [KVI_OP_ADD_FLOAT] = {apply_add_float, false},
-    [KVI_OP_SET_DEADLINE] = {apply_set_deadline, false},
-    [KVI_OP_COPY] = {apply_copy, true},
-    [KVI_OP_RENAME] = {apply_rename, true},
-    [KVI_OP_DELETE_RANGE] = {apply_delete_range, false},
-    [KVI_OP_EXPIRE] = {apply_expire, false},
-    [KVI_OP_CLEAR] = {apply_clear, false},
-    [KVI_OP_SWAP] = {apply_swap, true},
-    [KVI_OP_GUARD] = {apply_guard, false},
-    [KVI_OP_READ] = {apply_read, false},
+    [KVI_OP_PUT] = {apply_put, ONE_KEYSPACE},
+    [KVI_OP_DELETE] = {apply_delete, ONE_KEYSPACE},
+    [KVI_OP_APPEND] = {apply_append, ONE_KEYSPACE},
+    [KVI_OP_WRITE_AT] = {apply_write_at, ONE_KEYSPACE},
+    [KVI_OP_ADD] = {apply_add, ONE_KEYSPACE},
+    [KVI_OP_ADD_FLOAT] = {apply_add_float, ONE_KEYSPACE},
+    [KVI_OP_SET_DEADLINE] = {apply_set_deadline, ONE_KEYSPACE},
+    [KVI_OP_COPY] = {apply_copy, TWO_KEYSPACES},
+    [KVI_OP_RENAME] = {apply_rename, TWO_KEYSPACES},
+    [KVI_OP_DELETE_RANGE] = {apply_delete_range, ONE_KEYSPACE},
+    [KVI_OP_EXPIRE] = {apply_expire, ONE_KEYSPACE},
+    [KVI_OP_CLEAR] = {apply_clear, ONE_KEYSPACE},
+    [KVI_OP_SWAP] = {apply_swap, TWO_KEYSPACES},
+    [KVI_OP_KEYSPACE_CREATE] = {apply_create, NO_KEYSPACE},
+    [KVI_OP_KEYSPACE_DROP] = {apply_drop, ONE_KEYSPACE},
+    [KVI_OP_KEYSPACE_SET] = {apply_set, ONE_KEYSPACE},
+    [KVI_OP_GUARD] = {apply_guard, ONE_KEYSPACE},
+    [KVI_OP_READ] = {apply_read, ONE_KEYSPACE},
 };
+
+/* Which limit refused the memory: the keyspace's quota, if it is the nearer one. */
+static kv_status_t name_refusal(const kvi_keyspace_t *keyspace)
+{
+    const size_t quota = keyspace->attributes.quota_bytes;
+    if (quota == 0) {
+        return KV_NO_MEMORY;
+    }
+    const size_t used = kv_budget_used(keyspace->account->budget);
+    const size_t left = quota > used ? quota - used : 0;
+    const size_t limit = kvi_db_memory_limit(keyspace->db);
+    const size_t all_used = kvi_db_memory_used(keyspace->db);
+    const size_t all_left = limit > all_used ? limit - all_used : 0;
+    return limit == 0 || left <= all_left ? KV_QUOTA : KV_NO_MEMORY;
+}
 
 void kvi_db_apply_op(kvi_db_t *db, const kvi_op_t *op, int64_t now_ms, kvi_op_result_t *result)
 {
@@ -163,13 +211,17 @@ void kvi_db_apply_op(kvi_db_t *db, const kvi_op_t *op, int64_t now_ms, kvi_op_re
     const struct row *const row = &rows[op->kind];
     target_t target = {
         .db = db, .keyspace = kvi_db_keyspace(db, op->keyspace), .now_ms = db->time_ms};
-    if (row->two_keyspaces) {
+    if (row->needs == TWO_KEYSPACES) {
         target.to = kvi_db_keyspace(db, op->to_keyspace);
     }
-    if (target.keyspace == NULL || (row->two_keyspaces && target.to == NULL)) {
+    if ((target.keyspace == NULL && row->needs != NO_KEYSPACE) ||
+        (target.to == NULL && row->needs == TWO_KEYSPACES)) {
         return;
     }
     const uint64_t changes = db->changes;
     result->status = row->apply(&target, op, result);
     result->changed = db->changes != changes;
+    if (result->status == KV_NO_MEMORY && row->needs != NO_KEYSPACE) {
+        result->status = name_refusal(target.to != NULL ? target.to : target.keyspace);
+    }
 }

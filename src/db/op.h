@@ -33,7 +33,7 @@ typedef enum kvi_op_kind {
     KVI_OP_EXPIRE = 11, /* removes up to count entries that are late at the batch's time */
     KVI_OP_CLEAR = 12,
     KVI_OP_SWAP = 13,
-    KVI_OP_KEYSPACE_CREATE = 14,
+    KVI_OP_KEYSPACE_CREATE = 14, /* keyspace: the number to get; 0: the lowest that is free */
     KVI_OP_KEYSPACE_DROP = 15,
     KVI_OP_KEYSPACE_SET = 16, /* attributes */
     KVI_OP_GUARD = 17,        /* KV_CONFLICT unless the key has this version */
@@ -49,7 +49,7 @@ typedef struct kvi_op {
     uint32_t to_keyspace; /* COPY, RENAME, SWAP */
     kv_slice_t key;       /* KEYSPACE_CREATE: the name */
     kv_slice_t value;     /* PUT, APPEND, WRITE_AT; ADD_FLOAT: delta as text; COPY, RENAME: new key;
-                             CREATE, SET: attributes, encoded */
+                             CREATE, SET: attributes as attributes.h encodes them */
     kvi_put_condition_t condition;
     bool keep_deadline;      /* PUT */
     bool replace;            /* COPY, RENAME */

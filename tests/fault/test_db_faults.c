@@ -186,7 +186,11 @@ static bool refuses(void)
 
 static kv_status_t refusing_open(const kv_engine_options_t *options, kv_engine_t **engine)
 {
-    return refuses() ? KV_NO_MEMORY : inner->open(options, engine);
+    const kv_status_t status = refuses() ? KV_NO_MEMORY : inner->open(options, engine);
+    if (status == KV_OK) {
+        (*engine)->ops = &refusing;
+    }
+    return status;
 }
 
 static kv_status_t refusing_place(kv_engine_t *engine, kv_slice_t key, size_t value_bytes,

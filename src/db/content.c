@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Contents: engine and deadlines of a keyspace as one thing that can change hands, and the accounts
+ * that pay for them. Also whom changes are told.
+ *
+ *   keyspace ──► content ──► engine, deadlines      holders: the keyspace and whoever looks at it
+ *       │           │
+ *       └──► account ◄┘                             a content outlives its keyspace, so does this
+ *
+ * Thread rule: one user at a time, as the database's.
+ */
+#include "db/db_int.h"
+
+kvi_account_t *kvi_account_open(kv_budget_t *parent, size_t quota_bytes)
+{
+    kvi_account_t *const account = kv_store_malloc(sizeof(*account));
+    kv_budget_t *const budget = kv_budget_create(parent, quota_bytes);
+    if (account == NULL || budget == NULL) {
+        kv_budget_destroy(budget);
+        kv_store_free(account);
+        return NULL;
+    }
+    *account = (kvi_account_t){.budget = budget, .users = 1};
+    return account;
+}
+
+void kvi_account_release(kvi_account_t *account)
+{
+    if (account != NULL && --account->users == 0) {
+        kv_budget_destroy(account->budget);
+        kv_store_free(account);
+    }
+}
+
+kv_status_t kvi_content_open(kvi_account_t *account, const kv_engine_ops_t *row, uint64_t hash_seed,
+                             kvi_content_t **content)
+{
+    kvi_content_t *const opened = kv_store_malloc(sizeof(*opened));
+    if (opened == NULL) {
+        return KV_NO_MEMORY;
+    }
+    *opened = (kvi_content_t){
+        .row = row, .expiry = {.budget = account->budget}, .account = account, .holders = 1};
+    const kv_engine_options_t options = {.budget = account->budget, .hash_seed = hash_seed};
+    const kv_status_t status = row->open(&options, &opened->engine);
+    if (status != KV_OK) {
+        kv_store_free(opened);
+        return status;
+    }
+    account->users++;
+    *content = opened;
+    return KV_OK;
+}
+
+kvi_content_t *kvi_content_hold(kvi_keyspace_t *keyspace)
+{
+    if (keyspace->content != NULL) {
+        keyspace->content->holders++;
+    }
+    return keyspace->content;
+}
+
+void kvi_content_release(kvi_content_t *content)
+{
+    if (content == NULL || --content->holders > 0) {
+        return;
+    }
+    kvi_expiry_clear(&content->expiry);
+    content->engine->ops->close(content->engine);
+    kvi_account_release(content->account);
+    kv_store_free(content);
+}
+
+kv_engine_t *kvi_content_engine(kvi_content_t *content)
+{
+    return content->engine;
+}
+
+void kvi_db_observe(kvi_db_t *db, kvi_observer_t *observer)
+{
+    observer->next = db->observers;
+    db->observers = observer;
+}
+
+void kvi_db_unobserve(kvi_db_t *db, kvi_observer_t *observer)
+{
+    for (kvi_observer_t **place = &db->observers; *place != NULL; place = &(*place)->next) {
+        if (*place == observer) {
+            *place = observer->next;
+            return;
+        }
+    }
+}
+
+void kvi_db_tell(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record)
+{
+    for (kvi_observer_t *observer = keyspace->db->observers; observer != NULL;
+         observer = observer->next) {
+        observer->before_change(observer, keyspace->content, key, record);
+    }
+}
