@@ -32,8 +32,9 @@ static inline kv_engine_t *rows_open(const kv_engine_ops_t *row, kv_budget_t *bu
     return engine;
 }
 
-/* Runs each case over each row, and over a copy without ranges of each row that has them. */
-static inline int rows_run(const rows_case_t *cases, size_t case_count)
+/* Runs each case over each row and, if by_cursor, over a copy without ranges of each row that has
+ * them. */
+static inline int rows_run(const rows_case_t *cases, size_t case_count, bool by_cursor)
 {
     static kv_engine_ops_t plain[ROWS_MAX];
     static struct CMUnitTest tests[ROWS_MAX];
@@ -41,7 +42,7 @@ static inline int rows_run(const rows_case_t *cases, size_t case_count)
     size_t count = 0;
     for (size_t row = 0; kv_engine_at(row) != NULL; row++) {
         const kv_engine_ops_t *const ops = kv_engine_at(row);
-        for (size_t i = 0; i < case_count * (ops->ranges != NULL ? 2 : 1); i++) {
+        for (size_t i = 0; i < case_count * (by_cursor && ops->ranges != NULL ? 2 : 1); i++) {
             const bool is_plain = i >= case_count;
             if (count == ROWS_MAX) {
                 fprintf(stderr, "more rows and cases than ROWS_MAX\n");

@@ -368,5 +368,5 @@ int main(void)
         ROWS_CASE(want_of_memory_ends_the_conversion_only),
         ROWS_CASE(steps_are_bounded_in_bytes),
     };
-    return rows_run(cases, sizeof cases / sizeof cases[0]);
+    return rows_run(cases, sizeof cases / sizeof cases[0], false);
 }

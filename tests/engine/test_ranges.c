@@ -355,5 +355,5 @@ int main(void)
         ROWS_CASE(tokens_of_others_are_refused),   ROWS_CASE(unordered_engines_say_so),
         ROWS_CASE(positions_agree_with_the_model),
     };
-    return rows_run(cases, sizeof cases / sizeof cases[0]);
+    return rows_run(cases, sizeof cases / sizeof cases[0], true);
 }
