@@ -33,7 +33,7 @@ void kvi_account_release(kvi_account_t *account)
 }
 
 kv_status_t kvi_content_open(kvi_account_t *account, const kv_engine_ops_t *row, uint64_t hash_seed,
-                             kvi_content_t **content)
+                             size_t expected_count, kvi_content_t **content)
 {
     kvi_content_t *const opened = kv_store_malloc(sizeof(*opened));
     if (opened == NULL) {
@@ -41,7 +41,8 @@ kv_status_t kvi_content_open(kvi_account_t *account, const kv_engine_ops_t *row,
     }
     *opened = (kvi_content_t){
         .row = row, .expiry = {.budget = account->budget}, .account = account, .holders = 1};
-    const kv_engine_options_t options = {.budget = account->budget, .hash_seed = hash_seed};
+    const kv_engine_options_t options = {
+        .budget = account->budget, .hash_seed = hash_seed, .expected_count = expected_count};
     const kv_status_t status = row->open(&options, &opened->engine);
     if (status != KV_OK) {
         kv_store_free(opened);
@@ -74,6 +75,11 @@ void kvi_content_release(kvi_content_t *content)
 kv_engine_t *kvi_content_engine(kvi_content_t *content)
 {
     return content->engine;
+}
+
+bool kvi_content_is_converting(const kvi_content_t *content)
+{
+    return content->converting;
 }
 
 void kvi_db_observe(kvi_db_t *db, kvi_observer_t *observer)

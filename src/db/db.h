@@ -132,6 +132,8 @@ kvi_content_t *kvi_content_hold(kvi_keyspace_t *keyspace);
 void kvi_content_release(kvi_content_t *content);
 /* The engine that holds its records, for scans. */
 kv_engine_t *kvi_content_engine(kvi_content_t *content);
+/* Whether its records are in two engines, and a mark in one of them does not count. */
+bool kvi_content_is_converting(const kvi_content_t *content);
 
 /* ---- reads; an expired key is never seen ---- */
 

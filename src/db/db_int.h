@@ -49,6 +49,8 @@ struct kvi_db {
     int64_t time_ms;     /* the latest time that anything was applied at */
     uint64_t changes;    /* of entries */
     kvi_epochs_t epochs;
+    bool loading;         /* limits do not count */
+    size_t loading_limit; /* of memory, when they do again */
     kvi_observer_t *observers;
     const kv_engine_ops_t *engine;
     uint64_t hash_seed;
@@ -70,7 +72,7 @@ void kvi_keyspace_set_attributes(kvi_keyspace_t *keyspace, const kvi_attributes_
 
 /* An empty content on this account. KV_NO_MEMORY. */
 kv_status_t kvi_content_open(kvi_account_t *account, const kv_engine_ops_t *row, uint64_t hash_seed,
-                             kvi_content_t **content);
+                             size_t expected_count, kvi_content_t **content);
 kvi_account_t *kvi_account_open(kv_budget_t *parent, size_t quota_bytes);
 void kvi_account_release(kvi_account_t *account); /* NULL is accepted */
 

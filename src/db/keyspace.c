@@ -70,7 +70,9 @@ void kvi_keyspace_set_attributes(kvi_keyspace_t *keyspace, const kvi_attributes_
         keyspace->attributes.engine = keyspace->db->engine;
     }
     keyspace->limits_deadlines = attributes->default_ttl_ms != 0 || attributes->max_ttl_ms != 0;
-    kv_budget_set_limit(keyspace->account->budget, attributes->quota_bytes);
+    if (!keyspace->db->loading) {
+        kv_budget_set_limit(keyspace->account->budget, attributes->quota_bytes);
+    }
 }
 
 void kvi_keyspace_remove(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record)

@@ -27,7 +27,7 @@ static kv_status_t open_content(kvi_keyspace_t *keyspace)
         return KV_OK;
     }
     return kvi_content_open(keyspace->account, keyspace->attributes.engine, keyspace->db->hash_seed,
-                            &keyspace->content);
+                            0, &keyspace->content);
 }
 
 /* Has the engine make room for the draft under key. The first bytes of the old value are behind the
