@@ -44,6 +44,10 @@ typedef struct kvi_snapshot_options {
     unsigned char identity[16]; /* of the database */
     bool compress;              /* with zstd, where it was found; else not */
     bool manual;                /* no thread: step and finish write themselves. For tests */
+    /* Called on the writer's thread once the file is published: what is left to do until the
+     * snapshot is done. May be NULL. */
+    kv_status_t (*published)(void *context);
+    void *published_context;
     /* Called on the writer's thread when there is room again and when all is done. May be NULL. */
     void (*wake)(void *context);
     void *wake_context;

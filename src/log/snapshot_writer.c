@@ -25,6 +25,7 @@ struct kvi_snapshot_writer {
     uint64_t synced_bytes;
     uint64_t digest;
     bool compress;
+    bool created;
     bool published;
     char *packed; /* header and payload of a packed chunk; NULL until the first */
     size_t packed_capacity;
@@ -85,6 +86,7 @@ kv_status_t kvi_snapshot_writer_open(kvi_files_t *files, const kvi_snapshot_head
     (void)files->ops->remove(files, opened->name);
     kv_status_t status =
         files->ops->open(files, opened->name, KVI_OPEN_WRITE | KVI_OPEN_CREATE, &opened->file);
+    opened->created = status == KV_OK;
     if (status == KV_OK) {
         status = write_header(opened);
     }
@@ -202,7 +204,7 @@ void kvi_snapshot_writer_close(kvi_snapshot_writer_t *writer)
     if (writer->file != NULL) {
         writer->files->ops->close(writer->file);
     }
-    if (!writer->published) {
+    if (writer->created && !writer->published) {
         (void)writer->files->ops->remove(writer->files, writer->name);
     }
     kv_store_free(writer->packed);
