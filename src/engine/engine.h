@@ -5,6 +5,7 @@
 
 #include <concordkv/kv_engine.h>
 
+extern const kv_engine_ops_t kvi_array_engine;
 extern const kv_engine_ops_t kvi_hash_engine;
 extern const kv_engine_ops_t kvi_bptree_engine;
 extern const kv_engine_ops_t kvi_rbtree_engine;

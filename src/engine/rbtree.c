@@ -193,6 +193,7 @@ const kv_engine_ops_t kvi_rbtree_engine = {
     .del = kvi_rb_del,
     .count = rbtree_count,
     .memory = rbtree_memory,
+    .estimate = kvi_rb_estimate,
     .sample = kvi_rb_sample,
     .scan = kvi_rb_scan,
     .relocate = kvi_rb_relocate,

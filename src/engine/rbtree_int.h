@@ -268,6 +268,10 @@ kv_status_t kvi_rb_cursor_prev(kv_cursor_t *cursor);
 kv_slice_t kvi_rb_cursor_key(const kv_cursor_t *cursor);
 kv_slice_t kvi_rb_cursor_value(const kv_cursor_t *cursor);
 
+/* ---- rbtree_estimate.c ---- */
+
+size_t kvi_rb_estimate(uint64_t count, size_t key_bytes, size_t value_bytes);
+
 /* ---- rbtree_check.c ---- */
 
 kv_status_t kvi_rb_check(const kv_engine_t *engine);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* What the array engine will take: full pages, and objects for what stands apart. Pure functions.
+ */
+#include "engine/array_int.h"
+#include "engine/estimate.h"
+
+/* Entries of this record size that a page holds. */
+static size_t page_entries(size_t record_bytes)
+{
+    const size_t room = PAGE_BYTES_MAX - sizeof(kvi_array_page_t);
+    size_t entries = room / (record_bytes + SLOT_BYTES);
+    while (kvi_page_groups((uint32_t)entries) * DENSE_GROUP_BYTES + entries * record_bytes > room) {
+        entries--;
+    }
+    return entries;
+}
+
+size_t kvi_array_estimate(uint64_t count, size_t key_bytes, size_t value_bytes)
+{
+    const double entries = (double)count;
+    const size_t record_bytes = kvi_record_bytes(key_bytes, value_bytes);
+    const double pages = entries / (double)page_entries(record_bytes);
+    double bytes = kvi_estimate_pool();
+    bytes += kvi_estimate_objects(pages, PAGE_BYTES_MAX);
+    bytes += pages * sizeof(kvi_array_page_t *);
+    if (key_bytes > KEY_INLINE_MAX) {
+        bytes += kvi_estimate_objects(entries, key_bytes);
+    }
+    if (value_bytes > VALUE_INLINE_MAX) {
+        bytes += kvi_estimate_objects(entries, value_bytes);
+    }
+    return kvi_estimate_bytes(bytes);
+}
