@@ -36,16 +36,17 @@ typedef struct kvi_commit_state {
 
 typedef struct kvi_commit_ops {
     const char *name; /* "none", "wal" */
-    /* Whether a write may be applied: room for its bytes is made, so that append cannot fail.
-     * KV_READ_ONLY after an error of the log, KV_DISK_FULL, KV_BUSY when syncs lag so far behind
-     * that writes have to wait, KV_NO_MEMORY. */
+    /* Whether a write may be applied: room for its bytes is made, so that one append of so many
+     * cannot fail. KV_READ_ONLY after an error of the log, KV_DISK_FULL, KV_NO_MEMORY. KV_BUSY
+     * when the disk lags so far behind that writes have to wait: to be tried again after the
+     * next wake, or after flush. */
     kv_status_t (*reserve)(kvi_commit_t *commit, size_t bytes);
     /* Adds an applied operation to the turn's open batch. sync is its keyspace's. */
     void (*append)(kvi_commit_t *commit, const kvi_op_t *op, int64_t now_ms, kvi_sync_t sync);
     /* Adds a batch of its own (atomic ones) as it is; KVI_SYNC as append. */
     void (*append_batch)(kvi_commit_t *commit, kv_slice_t bytes, kvi_sync_t sync);
-    /* Closes the open batch. Returns the LSN that replies of this moment have to wait for: 0 if
-     * none has to. */
+    /* Closes the open batch. Returns the LSN that replies of this moment, those of reads too, have
+     * to wait for: 0 if none has to. After an error of the log it is never reached. */
     uint64_t (*end_turn)(kvi_commit_t *commit);
     uint64_t (*durable)(const kvi_commit_t *commit);
     /* Waits until everything that end_turn took is on stable storage: for shutdown and embedders.
@@ -54,7 +55,7 @@ typedef struct kvi_commit_ops {
     void (*state)(const kvi_commit_t *commit, kvi_commit_state_t *state);
     void (*set_sync)(kvi_commit_t *commit, kvi_sync_t sync);
     /* Tries again after a full disk, on the user's explicit wish. KV_OK when writes are taken
-     * again. */
+     * again, else KV_DISK_FULL or KV_READ_ONLY. */
     kv_status_t (*resume)(kvi_commit_t *commit);
     void (*close)(kvi_commit_t *commit); /* flushes; NULL is accepted */
 } kvi_commit_ops_t;
@@ -62,6 +63,7 @@ typedef struct kvi_commit_ops {
 struct kvi_commit {
     const kvi_commit_ops_t *ops;
     kvi_db_t *db;
+    bool keeps; /* whether anything is written at all */
 };
 
 /* Nothing is kept: every operation is safe as soon as it is applied. */

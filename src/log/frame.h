@@ -16,7 +16,7 @@
  *                 44   4052  0                                  36      4  number of batches
  *                                                               40    ...  payload, then 0 to 7
  *                                                                          bytes of padding
- *   payload of type 1: for each batch its length as a varint, then its bytes (db/batch.h)
+ *   payload of type 1: for each batch its length in 4 bytes, then its bytes (db/batch.h)
  *
  * Invariants:
  *  1. The LSNs of a segment's batches are consecutive, from the header's on.
@@ -40,6 +40,7 @@
 #define KVI_SEGMENT_HEADER_BYTES ((size_t)4096)
 #define KVI_FRAME_HEADER_BYTES ((size_t)40)
 #define KVI_FRAME_ALIGNMENT ((size_t)8)
+#define KVI_FRAME_BATCH_BYTES ((size_t)4) /* the length before each batch */
 #define KVI_FRAME_PAYLOAD_MAX ((size_t)UINT32_MAX - 64)
 #define KVI_LOG_VERSION 1
 
@@ -67,12 +68,11 @@ void kvi_segment_header_encode(const kvi_segment_header_t *header, unsigned char
 /* KV_CORRUPT, KV_NEWER. */
 kv_status_t kvi_segment_header_decode(const unsigned char *bytes, kvi_segment_header_t *header);
 
-/* bytes has KVI_FRAME_HEADER_BYTES; crc is that of the rest of the header, of which
- * kvi_frame_crc continues over the payload. */
-void kvi_frame_encode(kvi_frame_t *frame, uint32_t salt, unsigned char *bytes);
-/* Continues the checksum over a piece of payload, and writes it into the header's bytes. */
+/* A frame is written in three steps: start computes the checksum of its header, add goes on over
+ * the payload, piece by piece, and encode writes the header's KVI_FRAME_HEADER_BYTES. */
+void kvi_frame_start(kvi_frame_t *frame, uint32_t salt);
 void kvi_frame_add(kvi_frame_t *frame, const void *payload, size_t size);
-void kvi_frame_seal(const kvi_frame_t *frame, unsigned char *bytes);
+void kvi_frame_encode(const kvi_frame_t *frame, unsigned char *bytes);
 
 /* Reads a header. False if it cannot be one of a frame that has room bytes, header included: a
  * quick answer for most places where none begins. */

@@ -39,12 +39,14 @@ typedef struct kvi_wal_options {
     uint64_t term;          /* written into frames */
     uint64_t backlog_bytes; /* batches that wait for the disk, above which reserve is KV_BUSY;
                                 default 256 MiB */
+    uint64_t late_sync_ns;  /* a sync that takes longer makes reserve KV_BUSY; default 2 s */
     uint64_t salt_seed;     /* of salts, for repeatable tests; default: the system's randomness */
     unsigned spares;        /* old segments kept to be recycled; default 2 */
     bool buffered;          /* never past the page cache */
     bool no_recycling;      /* old segments are removed instead */
     bool manual; /* no thread: work is done by kvi_commit_wal_step and flush. For tests */
-    /* Called on the log's thread after durable or status have moved. May be NULL. */
+    /* Called on the log's thread after durable or status have moved, or room was made, until close
+     * returns. May be NULL. */
     void (*wake)(void *context);
     void *wake_context;
 } kvi_wal_options_t;

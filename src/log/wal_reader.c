@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads segments back, past the page cache where that is possible: after a sync that failed the
+ * cache may show what the disk does not have.
+ *
+ *   segment before the last   every LSN up to the next segment's first one, else it is damaged
+ *   last segment              up to the first frame that does not verify. If a frame behind that
+ *                             place proves by its durable LSN that more had been acknowledged, the
+ *                             place is damaged; else it is the torn end of the last write.
+ *
+ * Thread rule: one user at a time.
+ */
+#include "log/wal.h"
+
+#include "base/bytes.h"
+#include "log/frame.h"
+
+#include <concordkv/kv_memory.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WINDOW_BYTES ((size_t)1 << 20)
+#define PROGRESS_BYTES ((uint64_t)8 << 20)
+
+typedef struct reader {
+    kvi_files_t *files;
+    const kvi_wal_visitor_t *visitor;
+    kvi_wal_report_t *report;
+    uint64_t after;
+    uint64_t bytes_all;
+    uint64_t bytes_before; /* of segments that are done */
+    uint64_t told_at;      /* bytes at the last progress */
+    bool salvages;
+
+    /* The segment. */
+    kvi_file_t *file;
+    kvi_segment_header_t header;
+    char name[KVI_FILE_NAME_BYTES];
+    uint64_t size;     /* of the file */
+    uint64_t at;       /* where the next frame should begin */
+    uint64_t expected; /* its LSN */
+    uint64_t limit;    /* the last LSN that counts */
+    bool is_last;
+
+    /* A window on its bytes. */
+    unsigned char *window;
+    size_t window_capacity;
+    uint64_t window_at;
+    size_t window_size;
+} reader_t;
+
+/* ---- refusals ---- */
+
+static void note_place(reader_t *reader)
+{
+    kvi_wal_report_t *const report = reader->report;
+    (void)snprintf(report->file, sizeof report->file, "%s", reader->name);
+    report->offset = reader->at;
+    report->lsn = reader->expected;
+}
+
+static kv_status_t refuse(reader_t *reader, kv_status_t status, const char *what)
+{
+    note_place(reader);
+    const char *const ways =
+        status == KV_NEWER
+            ? "Start the version that wrote it, or restore a backup made by this one."
+            : "Acknowledged data may be lost. Either restore a backup, or have `kvtool repair` "
+              "show "
+              "on a copy what would be lost and make that copy usable.";
+    (void)snprintf(reader->report->reason, sizeof reader->report->reason,
+                   "%s, offset %" PRIu64 ", LSN %" PRIu64 ": %s. %s", reader->name, reader->at,
+                   reader->expected, what, ways);
+    return status;
+}
+
+/* ---- bytes ---- */
+
+static bool grow_window(reader_t *reader, size_t size)
+{
+    if (size <= reader->window_capacity) {
+        return true;
+    }
+    size_t capacity = reader->window_capacity == 0 ? WINDOW_BYTES : reader->window_capacity;
+    while (capacity < size) {
+        capacity *= 2;
+    }
+    kv_store_free(reader->window);
+    reader->window = kv_store_aligned_alloc(KVI_DIRECT_BYTES, capacity);
+    reader->window_capacity = reader->window != NULL ? capacity : 0;
+    reader->window_size = 0;
+    return reader->window != NULL;
+}
+
+/* Points *bytes to those from offset on; *size, asked for and given, shrinks at the file's end. */
+static kv_status_t look_at(reader_t *reader, uint64_t offset, uint64_t *size,
+                           const unsigned char **bytes)
+{
+    if (offset >= reader->size) {
+        *size = 0;
+        return KV_OK;
+    }
+    if (*size > reader->size - offset) {
+        *size = reader->size - offset;
+    }
+    const uint64_t end = offset + *size;
+    if (offset < reader->window_at || end > reader->window_at + reader->window_size) {
+        const uint64_t first = offset & ~(uint64_t)(KVI_DIRECT_BYTES - 1);
+        const uint64_t needed = (end - first + KVI_DIRECT_BYTES - 1) & ~(KVI_DIRECT_BYTES - 1);
+        if (!grow_window(reader, (size_t)needed)) {
+            return KV_NO_MEMORY;
+        }
+        reader->window_at = first;
+        reader->window_size = 0;
+        const kv_status_t status = reader->files->ops->read_at(
+            reader->file, first, reader->window, reader->window_capacity, &reader->window_size);
+        if (status != KV_OK) {
+            return status;
+        }
+        if (end > reader->window_at + reader->window_size) {
+            return KV_IO; /* the file has become shorter meanwhile */
+        }
+    }
+    *bytes = reader->window + (offset - reader->window_at);
+    return KV_OK;
+}
+
+static void tell_progress(reader_t *reader, uint64_t at, bool always)
+{
+    const uint64_t read = reader->bytes_before + at;
+    if (reader->visitor->progress != NULL && (always || read >= reader->told_at + PROGRESS_BYTES)) {
+        reader->told_at = read;
+        reader->visitor->progress(reader->visitor->context, read, reader->bytes_all);
+    }
+}
+
+/* ---- frames ---- */
+
+/* The frame at offset, if one verifies there whose LSN is least or above; else KV_NOT_FOUND. */
+static kv_status_t look_for_frame(reader_t *reader, uint64_t offset, uint64_t least,
+                                  kvi_frame_t *frame, const unsigned char **bytes)
+{
+    uint64_t size = KVI_FRAME_HEADER_BYTES;
+    kv_status_t status = look_at(reader, offset, &size, bytes);
+    if (status != KV_OK) {
+        return status;
+    }
+    const uint64_t room = offset < reader->size ? reader->size - offset : 0;
+    if (size < KVI_FRAME_HEADER_BYTES || !kvi_frame_decode(*bytes, room, frame) ||
+        frame->lsn < least) {
+        return KV_NOT_FOUND;
+    }
+    size = KVI_FRAME_HEADER_BYTES + frame->size;
+    status = look_at(reader, offset, &size, bytes);
+    if (status != KV_OK) {
+        return status;
+    }
+    return kvi_frame_verify(*bytes, frame, reader->header.salt) ? KV_OK : KV_NOT_FOUND;
+}
+
+/* The first frame from *offset on that verifies and is not older than the expected one. */
+static kv_status_t find_frame(reader_t *reader, uint64_t *offset, kvi_frame_t *frame)
+{
+    const unsigned char *bytes = NULL;
+    for (; *offset + KVI_FRAME_HEADER_BYTES <= reader->size; *offset += KVI_FRAME_ALIGNMENT) {
+        const kv_status_t status = look_for_frame(reader, *offset, reader->expected, frame, &bytes);
+        if (status != KV_NOT_FOUND) {
+            return status;
+        }
+    }
+    return KV_NOT_FOUND;
+}
+
+static void tell_lost(reader_t *reader, uint64_t last_lsn)
+{
+    if (reader->visitor->lost != NULL) {
+        reader->visitor->lost(reader->visitor->context, reader->name, reader->at, reader->expected,
+                              last_lsn);
+    }
+}
+
+/* A frame that verifies but cannot be taken apart: only an error of ours writes one. */
+static kv_status_t meet_nonsense(reader_t *reader, uint64_t last_lsn)
+{
+    if (reader->salvages) {
+        tell_lost(reader, last_lsn);
+        return KV_OK;
+    }
+    return refuse(reader, KV_CORRUPT, "the frame verifies, but its batches make no sense");
+}
+
+static kv_status_t visit_batch(reader_t *reader, uint64_t lsn, uint64_t term, kv_slice_t bytes)
+{
+    if (lsn <= reader->report->last_lsn || lsn > reader->limit) {
+        return KV_OK;
+    }
+    if (reader->visitor->batch != NULL) {
+        const kv_status_t status =
+            reader->visitor->batch(reader->visitor->context, lsn, term, bytes);
+        if (status != KV_OK) {
+            note_place(reader);
+            return status;
+        }
+    }
+    reader->report->batches++;
+    reader->report->last_lsn = lsn;
+    return KV_OK;
+}
+
+static kv_status_t visit_batches(reader_t *reader, const kvi_frame_t *frame,
+                                 const unsigned char *bytes)
+{
+    const char *at = (const char *)bytes + KVI_FRAME_HEADER_BYTES;
+    const char *const end = at + frame->size;
+    for (uint32_t i = 0; i < frame->count; i++) {
+        const size_t left = (size_t)(end - at);
+        const size_t size = left < KVI_FRAME_BATCH_BYTES ? left : kvi_bytes_load_le32(at);
+        if (left < KVI_FRAME_BATCH_BYTES || size > left - KVI_FRAME_BATCH_BYTES) {
+            return meet_nonsense(reader, frame->lsn + frame->count - 1);
+        }
+        at += KVI_FRAME_BATCH_BYTES;
+        const kv_status_t status =
+            visit_batch(reader, frame->lsn + i, frame->term, (kv_slice_t){at, size});
+        if (status != KV_OK) {
+            return status;
+        }
+        at += size;
+    }
+    return at == end ? KV_OK : meet_nonsense(reader, 0);
+}
+
+/* Reads on from at while frames verify and follow one another. */
+static kv_status_t read_run(reader_t *reader)
+{
+    kvi_frame_t frame;
+    const unsigned char *bytes = NULL;
+    while (reader->expected <= reader->limit) {
+        kv_status_t status = look_for_frame(reader, reader->at, reader->expected, &frame, &bytes);
+        if (status == KV_NOT_FOUND || (status == KV_OK && frame.lsn != reader->expected)) {
+            return KV_OK;
+        }
+        if (status != KV_OK) {
+            return status;
+        }
+        if (frame.type != KVI_FRAME_BATCHES) {
+            return refuse(reader, KV_NEWER, "this kind of frame is unknown");
+        }
+        status = visit_batches(reader, &frame, bytes);
+        if (status != KV_OK) {
+            return status;
+        }
+        reader->report->bytes += kvi_frame_bytes(frame.size);
+        reader->at += kvi_frame_bytes(frame.size);
+        reader->expected += frame.count;
+        tell_progress(reader, reader->at, false);
+    }
+    return KV_OK;
+}
+
+/* ---- the end of a segment ---- */
+
+/* How much of the frame that was being written there is to be seen, if nothing follows it. */
+static kv_status_t measure_torn(reader_t *reader, uint64_t *end)
+{
+    kvi_frame_t frame;
+    const unsigned char *bytes = NULL;
+    uint64_t size = KVI_FRAME_HEADER_BYTES;
+    const kv_status_t status = look_at(reader, reader->at, &size, &bytes);
+    if (status == KV_OK && size == KVI_FRAME_HEADER_BYTES &&
+        kvi_frame_decode(bytes, reader->size - reader->at, &frame) &&
+        frame.lsn == reader->expected) {
+        *end = reader->at + kvi_frame_bytes(frame.size);
+    }
+    return status;
+}
+
+/* Decides whether the last segment ends here or is damaged here. */
+static kv_status_t judge_tail(reader_t *reader)
+{
+    kvi_frame_t frame;
+    uint64_t end = reader->at;
+    uint64_t offset = reader->at;
+    kv_status_t status;
+    while ((status = find_frame(reader, &offset, &frame)) == KV_OK) {
+        if (frame.durable >= reader->expected) {
+            return refuse(reader, KV_CORRUPT,
+                          "the frame is damaged, and a later one shows that it was safely stored");
+        }
+        offset += kvi_frame_bytes(frame.size);
+        end = offset;
+    }
+    if (status == KV_NOT_FOUND) {
+        status = end == reader->at ? measure_torn(reader, &end) : KV_OK;
+    }
+    reader->report->torn_bytes = end - reader->at;
+    return status;
+}
+
+static kv_status_t read_strictly(reader_t *reader)
+{
+    const kv_status_t status = read_run(reader);
+    if (status != KV_OK || reader->expected > reader->limit) {
+        return status;
+    }
+    if (reader->is_last) {
+        return judge_tail(reader);
+    }
+    return refuse(reader, KV_CORRUPT, "the frame is damaged in a segment that was complete");
+}
+
+/* Goes on behind every damaged place. */
+static kv_status_t read_all_that_verifies(reader_t *reader)
+{
+    kvi_frame_t frame;
+    for (;;) {
+        kv_status_t status = read_run(reader);
+        if (status != KV_OK || reader->expected > reader->limit) {
+            return status;
+        }
+        uint64_t offset = reader->at;
+        status = find_frame(reader, &offset, &frame);
+        if (status == KV_NOT_FOUND) {
+            if (!reader->is_last) {
+                tell_lost(reader, reader->limit);
+            }
+            return KV_OK;
+        }
+        if (status != KV_OK) {
+            return status;
+        }
+        tell_lost(reader, frame.lsn - 1);
+        reader->at = offset;
+        reader->expected = frame.lsn;
+    }
+}
+
+/* ---- segments ---- */
+
+static kv_status_t open_segment(reader_t *reader)
+{
+    const kvi_files_ops_t *const ops = reader->files->ops;
+    kv_status_t status =
+        ops->open(reader->files, reader->name, KVI_OPEN_READ | KVI_OPEN_DIRECT, &reader->file);
+    if (status == KV_UNSUPPORTED) {
+        status = ops->open(reader->files, reader->name, KVI_OPEN_READ, &reader->file);
+        if (status == KV_OK) {
+            ops->drop_cache(reader->file);
+        }
+    }
+    return status == KV_OK ? ops->size(reader->file, &reader->size) : status;
+}
+
+static kv_status_t read_header(reader_t *reader, kvi_wal_name_t name)
+{
+    const unsigned char *bytes = NULL;
+    uint64_t size = KVI_SEGMENT_HEADER_BYTES;
+    kv_status_t status = look_at(reader, 0, &size, &bytes);
+    if (status != KV_OK) {
+        return status;
+    }
+    if (size < KVI_SEGMENT_HEADER_BYTES) {
+        return refuse(reader, KV_CORRUPT, "the file ends in its header");
+    }
+    status = kvi_segment_header_decode(bytes, &reader->header);
+    if (status == KV_NEWER) {
+        return refuse(reader, status, "a newer version wrote it");
+    }
+    if (status != KV_OK) {
+        return refuse(reader, status, "its header is damaged");
+    }
+    if (reader->header.sequence != name.sequence || reader->header.first_lsn != name.first_lsn) {
+        return refuse(reader, KV_CORRUPT, "its header belongs to another segment");
+    }
+    return KV_OK;
+}
+
+static kv_status_t read_open_segment(reader_t *reader, kvi_wal_name_t name)
+{
+    const kv_status_t status = read_header(reader, name);
+    if (status == KV_CORRUPT && reader->salvages) {
+        /* Without its salt nothing in it can be verified. */
+        tell_lost(reader, reader->is_last ? 0 : reader->limit);
+        return KV_OK;
+    }
+    if (status != KV_OK) {
+        return status;
+    }
+    if (reader->header.bytes != reader->size && !reader->salvages) {
+        return refuse(reader, KV_CORRUPT, "the file has not the size that its header names");
+    }
+    reader->at = KVI_SEGMENT_HEADER_BYTES;
+    return reader->salvages ? read_all_that_verifies(reader) : read_strictly(reader);
+}
+
+/* next is NULL for the last segment. */
+static kv_status_t read_segment(reader_t *reader, kvi_wal_name_t name, const kvi_wal_name_t *next)
+{
+    kvi_wal_name_print(name, reader->name);
+    reader->is_last = next == NULL;
+    reader->limit = next != NULL ? next->first_lsn - 1 : UINT64_MAX - 1;
+    reader->expected = name.first_lsn;
+    reader->at = 0;
+    reader->size = 0;
+    reader->window_size = 0;
+    kv_status_t status = open_segment(reader);
+    if (status == KV_OK) {
+        status = read_open_segment(reader, name);
+    }
+    reader->files->ops->close(reader->file);
+    reader->file = NULL;
+    if (status == KV_OK) {
+        note_place(reader);
+        reader->report->segments++;
+        reader->bytes_before += reader->size;
+        tell_progress(reader, 0, reader->is_last);
+    }
+    return status;
+}
+
+/* Whether names[i] follows names[i - 1]. Where not, a segment is missing between them. */
+static kv_status_t check_neighbours(reader_t *reader, const kvi_wal_name_t *names, size_t i)
+{
+    if (names[i].sequence == names[i - 1].sequence + 1 &&
+        names[i].first_lsn >= names[i - 1].first_lsn) {
+        return KV_OK;
+    }
+    kvi_wal_name_print(names[i], reader->name);
+    reader->at = 0;
+    reader->expected = reader->report->last_lsn + 1;
+    if (reader->salvages) {
+        tell_lost(reader, names[i].first_lsn - 1);
+        return KV_OK;
+    }
+    return refuse(reader, KV_CORRUPT, "the segment before this one is missing");
+}
+
+/* For the progress. */
+static kv_status_t sum_sizes(reader_t *reader, const kvi_wal_name_t *names, size_t count)
+{
+    kv_status_t status = KV_OK;
+    for (size_t i = 0; reader->visitor->progress != NULL && status == KV_OK && i < count; i++) {
+        kvi_file_t *file = NULL;
+        uint64_t size = 0;
+        char name[KVI_FILE_NAME_BYTES];
+        kvi_wal_name_print(names[i], name);
+        status = reader->files->ops->open(reader->files, name, KVI_OPEN_READ, &file);
+        if (status == KV_OK) {
+            status = reader->files->ops->size(file, &size);
+            reader->files->ops->close(file);
+        }
+        reader->bytes_all += size;
+    }
+    return status;
+}
+
+static kv_status_t read_names(reader_t *reader, const kvi_wal_name_t *names, size_t count)
+{
+    size_t first = count;
+    while (first > 0 && names[first - 1].first_lsn > reader->after + 1) {
+        first--;
+    }
+    if (first == 0) {
+        kvi_wal_name_print(names[0], reader->name);
+        reader->expected = reader->after + 1;
+        if (!reader->salvages) {
+            return refuse(reader, KV_CORRUPT, "the log begins too late, segments are missing");
+        }
+        tell_lost(reader, names[0].first_lsn - 1);
+    } else {
+        first--;
+    }
+    kv_status_t status = sum_sizes(reader, names + first, count - first);
+    for (size_t i = first; status == KV_OK && i < count; i++) {
+        if (i > first) {
+            status = check_neighbours(reader, names, i);
+        }
+        if (status == KV_OK) {
+            status = read_segment(reader, names[i], i + 1 < count ? &names[i + 1] : NULL);
+        }
+    }
+    return status;
+}
+
+static kv_status_t read_log(reader_t *reader)
+{
+    kvi_wal_name_t *names = NULL;
+    size_t count = 0;
+    kv_status_t status = kvi_wal_list(reader->files, &names, &count);
+    if (status == KV_OK && count > 0) {
+        reader->report->next_sequence = names[count - 1].sequence + 1;
+        status = read_names(reader, names, count);
+    }
+    kv_store_free(names);
+    kv_store_free(reader->window);
+    return status;
+}
+
+static kv_status_t start_reader(kvi_files_t *files, uint64_t after_lsn,
+                                const kvi_wal_visitor_t *visitor, kvi_wal_report_t *report,
+                                bool salvages)
+{
+    reader_t reader = {
+        .files = files,
+        .visitor = visitor,
+        .report = report,
+        .after = after_lsn,
+        .salvages = salvages,
+    };
+    *report = (kvi_wal_report_t){.last_lsn = after_lsn, .next_sequence = 1};
+    const kv_status_t status = read_log(&reader);
+    if (status == KV_OK) {
+        report->reason[0] = '\0';
+    }
+    return status;
+}
+
+kv_status_t kvi_wal_read(kvi_files_t *files, uint64_t after_lsn, const kvi_wal_visitor_t *visitor,
+                         kvi_wal_report_t *report)
+{
+    return start_reader(files, after_lsn, visitor, report, false);
+}
+
+kv_status_t kvi_wal_salvage(kvi_files_t *files, uint64_t after_lsn,
+                            const kvi_wal_visitor_t *visitor, kvi_wal_report_t *report)
+{
+    return start_reader(files, after_lsn, visitor, report, true);
+}
