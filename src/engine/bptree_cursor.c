@@ -91,6 +91,7 @@ static kv_status_t stand(kvi_bptree_cursor_t *cursor)
         cursor->key = cursor->own_key;
         cursor->key_bytes = key.size;
     }
+    cursor->value = kvi_leaf_value(path->leaf, kvi_leaf_slots(path->leaf)[path->slot]);
     cursor->changes = cursor->tree->changes;
     cursor->valid = true;
     return KV_OK;
@@ -102,18 +103,6 @@ static kv_status_t fall_off(kvi_bptree_cursor_t *cursor)
     return KV_NOT_FOUND;
 }
 
-static void prefetch_next_leaf(const kvi_bptree_cursor_t *cursor)
-{
-    const kvi_path_t *const path = &cursor->path;
-    if (cursor->tree->height > 0 && path->at[0].index + 1u < path->at[0].node->count) {
-        const char *const next =
-            kvi_bptree_child(cursor->tree, path->at[0].node, path->at[0].index + 1);
-        kvi_prefetch(next);
-        kvi_prefetch(next + LINE_BYTES);
-        kvi_prefetch(next + path->leaf->size - LINE_BYTES);
-    }
-}
-
 /* Stands at the path's place or, if that is the end of a leaf, at the beginning of the next one. */
 static kv_status_t stand_from(kvi_bptree_cursor_t *cursor)
 {
@@ -122,7 +111,6 @@ static kv_status_t stand_from(kvi_bptree_cursor_t *cursor)
         if (!kvi_path_next_leaf(cursor->tree, path)) {
             return fall_off(cursor);
         }
-        prefetch_next_leaf(cursor);
     }
     return stand(cursor);
 }
@@ -181,6 +169,28 @@ static bool find_again(kvi_bptree_cursor_t *cursor)
     return cursor->path.leaf != NULL;
 }
 
+/* With every step in a leaf a line of the next one is fetched: its header and slots with the first.
+ */
+static void look_ahead(kvi_bptree_cursor_t *cursor)
+{
+    const kvi_path_t *const path = &cursor->path;
+    if (cursor->ahead_of == path->leaf) {
+        if (cursor->ahead != NULL) {
+            kvi_prefetch(cursor->ahead);
+            cursor->ahead += LINE_BYTES;
+        }
+        return;
+    }
+    cursor->ahead_of = path->leaf;
+    cursor->ahead = NULL;
+    if (cursor->tree->height > 0 && path->at[0].index + 1u < path->at[0].node->count) {
+        const char *const next =
+            kvi_bptree_child(cursor->tree, path->at[0].node, path->at[0].index + 1);
+        kvi_leaf_prefetch(next);
+        cursor->ahead = next + (size_t)LEAF_SEARCH_LINES * LINE_BYTES;
+    }
+}
+
 /* The next entry of the same leaf, if the last key was one of it and both are inline: then the
  * prefix is in own_key already. */
 static bool step_in_leaf(kvi_bptree_cursor_t *cursor)
@@ -195,8 +205,10 @@ static bool step_in_leaf(kvi_bptree_cursor_t *cursor)
     if ((slot & SLOT_KEY_APART) != 0) {
         return false;
     }
+    look_ahead(cursor);
     cursor->path.slot = next;
     cursor->key_bytes = kvi_leaf_finish_key(leaf, slot, cursor->own_key).size;
+    cursor->value = kvi_leaf_value(leaf, slot);
     return true;
 }
 
@@ -238,8 +250,7 @@ kv_slice_t kvi_bptree_cursor_value(const kv_cursor_t *cursor)
     const kvi_bptree_cursor_t *const standing = (const kvi_bptree_cursor_t *)cursor;
     kv_slice_t value = {NULL, 0};
     if (standing->valid && standing->changes == standing->tree->changes) {
-        const kvi_leaf_t *const leaf = standing->path.leaf;
-        return kvi_leaf_value(leaf, kvi_leaf_slots(leaf)[standing->path.slot]);
+        return standing->value;
     }
     if (standing->valid) {
         const kv_slice_t key = {standing->key, standing->key_bytes};

@@ -164,10 +164,13 @@ typedef struct kvi_bptree_cursor {
     kv_cursor_t cursor;
     kvi_bptree_t *tree;
     bool valid;
-    bool outside;     /* long keys are kept outside the tree's pool */
-    uint64_t changes; /* tree->changes when the path was made */
-    kvi_path_t path;  /* to the entry */
-    char *key;        /* own_key, or an object for longer ones */
+    bool outside;               /* long keys are kept outside the tree's pool */
+    uint64_t changes;           /* tree->changes when the path was made */
+    kvi_path_t path;            /* to the entry */
+    kv_slice_t value;           /* of that entry */
+    const kvi_leaf_t *ahead_of; /* the leaf whose right neighbour is being fetched */
+    const char *ahead;          /* its next line to fetch; NULL: there is none */
+    char *key;                  /* own_key, or an object for longer ones */
     size_t key_bytes;
     size_t key_capacity; /* of that object; 0: there is none */
     char own_key[KEY_BUFFER_BYTES];
@@ -311,7 +314,7 @@ static inline kv_slice_t kvi_leaf_finish_key(const kvi_leaf_t *leaf, uint64_t sl
     const size_t bytes = kvi_slot_suffix(slot);
     kvi_store_big32(suffix, kvi_slot_head(slot));
     if (bytes > HEAD_BYTES) {
-        memcpy(suffix + HEAD_BYTES, kvi_leaf_record(leaf, slot), bytes - HEAD_BYTES);
+        kvi_bytes_copy(suffix + HEAD_BYTES, kvi_leaf_record(leaf, slot), bytes - HEAD_BYTES);
     }
     return (kv_slice_t){buffer, leaf->prefix_bytes + bytes};
 }
