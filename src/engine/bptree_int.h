@@ -152,6 +152,7 @@ typedef struct kvi_bptree {
     uint32_t borrowed_next;
     uint64_t relocate_at;   /* rank at which relocate goes on */
     uint64_t relocate_idle; /* entries passed since relocate last moved something */
+    uint32_t renewed_at;    /* counts leaves that were looked at to be moved */
     uint64_t trimmed_at;    /* changes when the pool last gave empty blocks back */
     uint64_t edge_changes;  /* changes when writing led to the last entry; or EDGE_UNKNOWN */
     kvi_path_t edge;        /* that way, on which sorted puts go on */

@@ -11,6 +11,8 @@
 
 #include <assert.h>
 
+#define RENEWED_AT_ONCE 8u
+
 /* ---- objects ---- */
 
 void *kvi_bptree_alloc(kvi_bptree_t *tree, size_t bytes)
@@ -455,20 +457,49 @@ static bool join_leaves(kvi_bptree_t *tree, kvi_inner_t *parent, uint32_t left_i
     return true;
 }
 
+/* A new page of the right size, where memory allows. */
+static bool renew_leaf(kvi_bptree_t *tree, kvi_path_t *path)
+{
+    const kvi_leaf_part_t whole[2] = {{path->leaf, 0, path->leaf->count}, {0}};
+    kvi_leaf_t *const leaf = kvi_leaf_build(tree, whole, path->leaf->prefix_bytes, 0);
+    if (leaf == NULL) {
+        return false;
+    }
+    kvi_path_replace_leaf(tree, path, leaf);
+    return true;
+}
+
+/* Pages that shrink leave holes among those of their old size. Whoever makes one looks at a few
+ * others, so that the last pages of a size do not keep its blocks: the blocks become empty and
+ * serve other sizes. The path is no longer valid. */
+static void renew_sparse(kvi_bptree_t *tree, kvi_path_t *path)
+{
+    if (tree->height == 0) {
+        return;
+    }
+    if (kv_pool_sparse(tree->pool, path->at[0].node)) {
+        (void)kvi_inner_move(tree, path, 0);
+    }
+    const kvi_inner_t *const parent = path->at[0].node;
+    for (uint32_t i = 0; i < RENEWED_AT_ONCE; i++) {
+        path->at[0].index = tree->renewed_at++ % parent->count;
+        path->leaf = kvi_bptree_child(tree, parent, path->at[0].index);
+        if (kv_pool_sparse(tree->pool, path->leaf)) {
+            (void)renew_leaf(tree, path);
+        }
+    }
+}
+
 /* A smaller page, when it is smaller by an eighth or more. */
 static void shrink_leaf(kvi_bptree_t *tree, kvi_path_t *path)
 {
     const kvi_leaf_t *const leaf = path->leaf;
     const kvi_leaf_part_t whole[2] = {{leaf, 0, leaf->count}, {0}};
-    if (kvi_leaf_used(leaf) > leaf->size - leaf->size / 8u) {
-        return;
-    }
-    const uint32_t bytes = kvi_leaf_build_bytes(whole, leaf->prefix_bytes);
-    if (kvi_leaf_fit(tree, bytes) <= leaf->size - leaf->size / 8u) {
-        kvi_leaf_t *const smaller = kvi_leaf_build(tree, whole, leaf->prefix_bytes, 0);
-        if (smaller != NULL) {
-            kvi_path_replace_leaf(tree, path, smaller);
-        }
+    const uint32_t most = leaf->size - leaf->size / 8u;
+    if (kvi_leaf_used(leaf) <= most &&
+        kvi_leaf_fit(tree, kvi_leaf_build_bytes(whole, leaf->prefix_bytes)) <= most &&
+        renew_leaf(tree, path)) {
+        renew_sparse(tree, path);
     }
 }
 

@@ -483,9 +483,10 @@ bool kvi_heap_is_sparse(const kvi_heap_t *heap, const void *object)
     if (first == class->current || all_free < class->span_objects || all_free < all / 32) {
         return false;
     }
-    /* Emptier than 9/8 of the average: while all spans are alike, half of them must make the
-     * beginning. */
-    return taken * all * 8 < all_taken * class->span_objects * 9 && taken < class->span_objects;
+    /* A quarter empty, or emptier than 9/8 of the average: while all spans are alike, half of them
+     * must make the beginning. */
+    return taken * 4 < (uint64_t) class->span_objects * 3 ||
+           (taken * all * 8 < all_taken * class->span_objects * 9 && taken < class->span_objects);
 }
 
 /* ---- beginning and end ---- */

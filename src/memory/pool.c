@@ -35,7 +35,7 @@
 
 enum {
     MAGAZINE_MAX = 256,
-    MAGAZINE_BYTES_MAX = 65536, /* what may rest in one magazine */
+    MAGAZINE_BYTES_MAX = 16384, /* what may rest in one magazine */
     COMPACTING_FREES = 64
 };
 #define ALIGNMENT_MAX ((size_t)2 << 20)
@@ -402,20 +402,25 @@ bool kv_pool_owns(const kv_pool_t *pool, const void *pointer)
     return kvi_heap_owns(&pool->heap, pointer);
 }
 
+static bool differs_much(uint32_t number, uint32_t before)
+{
+    const uint32_t change = number > before ? number - before : before - number;
+    return before == 0 || change > before / 8;
+}
+
 /* The address below which the class has spans enough for its objects. What stands there stays, so
  * that the blocks above it, and with them whole huge pages, become empty. */
 static const char *pivot_of(kv_pool_t *pool, size_t number)
 {
     const kvi_heap_class_t *const class = &pool->heap.classes[number];
-    const uint32_t spans = class->spans;
-    const uint32_t before = pool->pivot_spans[number];
-    const uint32_t change = spans > before ? spans - before : before - spans;
-    if (before == 0 || change > before / 8) {
-        const size_t objects = kvi_load(&class->taken);
-        const size_t needed = (objects + objects / 64) / class->span_objects + 1;
+    const size_t objects = kvi_load(&class->taken);
+    const uint32_t needed = (uint32_t)((objects + objects / 64) / class->span_objects + 1);
+    if (differs_much(class->spans, pool->pivot_spans[number]) ||
+        differs_much(needed, pool->pivot_needed[number])) {
         pool->pivots[number] =
-            kvi_windows_pivot(&pool->windows, number, needed * class->span_blocks);
-        pool->pivot_spans[number] = spans;
+            kvi_windows_pivot(&pool->windows, number, (size_t)needed * class->span_blocks);
+        pool->pivot_spans[number] = class->spans;
+        pool->pivot_needed[number] = needed;
     }
     return pool->pivots[number];
 }

@@ -20,8 +20,9 @@ struct kv_pool {
     uint16_t capacity[KVI_TAGS]; /* items a magazine has room for; 0: not open */
     uint16_t
         compacting[KVI_TAGS]; /* frees until a class that gives up sparse spans is ordinary again */
-    const char *pivots[KVI_CLASSES];   /* below it lies room for all that the class holds */
-    uint32_t pivot_spans[KVI_CLASSES]; /* the spans of the class when that was worked out */
+    const char *pivots[KVI_CLASSES];    /* below it lies room for all that the class holds */
+    uint32_t pivot_spans[KVI_CLASSES];  /* the spans of the class when that was worked out */
+    uint32_t pivot_needed[KVI_CLASSES]; /* and those it needed */
     kv_misuse_fn misuse;
     void *misuse_context;
     kvi_heap_t heap;
