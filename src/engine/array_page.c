@@ -7,6 +7,8 @@
 
 #include "memory/pool.h"
 
+#define PAGES_ROOM_MIN 64u
+
 /* ---- in a page as it stands ---- */
 
 char *kvi_page_append(kvi_array_page_t *page, uint64_t sequence, uint16_t tag, size_t record_bytes,
@@ -128,11 +130,12 @@ size_t kvi_page_needed(const kvi_page_plan_t *plan)
     return lay_out(plan).needed;
 }
 
-/* The last page doubles as it grows, so that few size classes are in use; others fit their entries,
- * with some room for a record that has grown and may again. */
+/* The only page doubles as it grows; with others before it, the last page has its full size at once,
+ * so that few size classes are in use. Others fit their entries, with some room for a record that
+ * has grown and may again. */
 static size_t choose_bytes(const kvi_array_t *array, const kvi_page_plan_t *plan, size_t needed)
 {
-    size_t bytes = PAGE_BYTES_MIN;
+    size_t bytes = array->page_count > 1 ? PAGE_BYTES_MAX : PAGE_BYTES_MIN;
     if (!plan->last) {
         const size_t room = plan->replaced_page != NULL ? needed / 16 : 0;
         bytes = kvi_pool_good_size(array->pool, needed + room);
@@ -220,7 +223,7 @@ kv_status_t kvi_pages_reserve(kvi_array_t *array, uint32_t more)
     if (wanted <= array->page_room) {
         return KV_OK;
     }
-    const uint32_t room = wanted + wanted / 2 + 4;
+    const uint32_t room = wanted < PAGES_ROOM_MIN ? PAGES_ROOM_MIN : wanted + wanted / 2;
     kvi_array_page_t **const pages =
         kv_pool_realloc(array->pool, array->pages, room * sizeof(kvi_array_page_t *));
     if (pages == NULL) {
@@ -229,6 +232,7 @@ kv_status_t kvi_pages_reserve(kvi_array_t *array, uint32_t more)
     array->index_bytes += (room - array->page_room) * sizeof(kvi_array_page_t *);
     array->pages = pages;
     array->page_room = room;
+    (void)kv_pool_trim(array->pool); /* the block of the smaller list's size class */
     return KV_OK;
 }
 
