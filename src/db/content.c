@@ -53,12 +53,20 @@ kv_status_t kvi_content_open(kvi_account_t *account, const kv_engine_ops_t *row,
     return KV_OK;
 }
 
+/* What was converted so far is given up: the holder writes records where they lie, in one place. */
 kvi_content_t *kvi_content_hold(kvi_keyspace_t *keyspace)
 {
-    if (keyspace->content != NULL) {
-        keyspace->content->holders++;
+    kvi_content_t *const content = keyspace->content;
+    if (content == NULL) {
+        return NULL;
     }
-    return keyspace->content;
+    if (content->converting) {
+        (void)kv_engine_convert_end(content->engine, &content->engine);
+        content->row = kv_engine_find(content->engine->ops->name);
+        content->converting = false;
+    }
+    content->holders++;
+    return content;
 }
 
 void kvi_content_release(kvi_content_t *content)
@@ -104,4 +112,63 @@ void kvi_db_tell(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record)
          observer = observer->next) {
         observer->before_change(observer, keyspace->content, key, record);
     }
+}
+
+/* ---- conversion ---- */
+
+bool kvi_keyspace_converting(const kvi_keyspace_t *keyspace)
+{
+    return keyspace->content != NULL && keyspace->content->converting;
+}
+
+static void end_conversion(kvi_keyspace_t *keyspace)
+{
+    kvi_content_t *const content = keyspace->content;
+    const kv_status_t status = kv_engine_convert_end(content->engine, &content->engine);
+    content->converting = false;
+    if (status == KV_OK) {
+        content->row = content->target;
+    }
+    keyspace->conversion = status;
+}
+
+static bool begin_conversion(kvi_keyspace_t *keyspace)
+{
+    kvi_content_t *const content = keyspace->content;
+    const kv_engine_options_t options = {.budget = content->account->budget,
+                                         .hash_seed = keyspace->db->hash_seed};
+    kv_engine_t *engine;
+    keyspace->conversion = kv_engine_convert_begin(
+        content->engine, keyspace->attributes.engine->name, &options, &engine);
+    if (keyspace->conversion != KV_OK) {
+        return false;
+    }
+    content->engine = engine;
+    content->target = keyspace->attributes.engine;
+    content->converting = true;
+    return true;
+}
+
+size_t kvi_keyspace_convert(kvi_keyspace_t *keyspace, size_t steps)
+{
+    kvi_content_t *const content = keyspace->content;
+    if (content == NULL || content->holders > 1 || keyspace->conversion != KV_OK) {
+        return 0;
+    }
+    /* Somebody thought better of it. */
+    if (content->converting && content->target != keyspace->attributes.engine) {
+        end_conversion(keyspace);
+        keyspace->conversion = KV_OK;
+    }
+    if (!content->converting &&
+        (content->row == keyspace->attributes.engine || !begin_conversion(keyspace))) {
+        return 0;
+    }
+    bool done = false;
+    const kv_status_t status = kv_engine_convert_step(content->engine, steps, &done);
+    if (status != KV_OK || done) {
+        end_conversion(keyspace);
+        return 0;
+    }
+    return steps;
 }

@@ -72,6 +72,8 @@ kv_status_t kvi_db_open(const kvi_db_options_t *options, kvi_db_t **db)
     }
     opened->engine = chosen.engine;
     opened->hash_seed = chosen.hash_seed;
+    opened->eviction = KVI_EVICT_NONE;
+    opened->random.counter = chosen.hash_seed;
     opened->budget = kv_budget_create(NULL, chosen.memory_limit);
     const kv_status_t status =
         opened->budget != NULL ? open_fixed(opened, chosen.keyspaces) : KV_NO_MEMORY;
@@ -199,6 +201,7 @@ kv_status_t kvi_db_drop_keyspace(kvi_db_t *db, uint32_t number)
         return KV_INVALID;
     }
     db->expired_before += db->keyspaces[number]->expired;
+    db->evicted_before += db->keyspaces[number]->evicted;
     kvi_keyspace_release(db->keyspaces[number]);
     db->keyspaces[number] = NULL;
     while (db->keyspace_count > db->keyspaces_fixed &&
@@ -222,12 +225,20 @@ kv_status_t kvi_db_swap(kvi_db_t *db, size_t first, size_t second)
     a->account = b->account;
     a->attributes = b->attributes;
     a->limits_deadlines = b->limits_deadlines;
+    a->counts_uses = b->counts_uses;
     a->expired = b->expired;
+    a->evicted = b->evicted;
+    a->candidates = b->candidates;
+    a->conversion = b->conversion;
     b->content = old.content;
     b->account = old.account;
     b->attributes = old.attributes;
     b->limits_deadlines = old.limits_deadlines;
+    b->counts_uses = old.counts_uses;
     b->expired = old.expired;
+    b->evicted = old.evicted;
+    b->candidates = old.candidates;
+    b->conversion = old.conversion;
     db->changes += a != b;
     return KV_OK;
 }
@@ -276,4 +287,42 @@ uint64_t kvi_db_expired(kvi_db_t *db)
         expired += db->keyspaces[i] != NULL ? kvi_keyspace_expired(db->keyspaces[i]) : 0;
     }
     return expired;
+}
+
+uint64_t kvi_db_evicted(kvi_db_t *db)
+{
+    uint64_t evicted = db->evicted_before;
+    for (size_t i = 0; i < db->keyspace_count; i++) {
+        evicted += db->keyspaces[i] != NULL ? kvi_keyspace_evicted(db->keyspaces[i]) : 0;
+    }
+    return evicted;
+}
+
+void kvi_db_set_eviction(kvi_db_t *db, kvi_eviction_t eviction)
+{
+    db->eviction = eviction != KVI_EVICT_DEFAULT ? eviction : KVI_EVICT_NONE;
+    for (size_t i = 0; i < db->keyspace_count; i++) {
+        if (db->keyspaces[i] != NULL) {
+            kvi_keyspace_set_attributes(db->keyspaces[i], &db->keyspaces[i]->attributes);
+        }
+    }
+}
+
+kvi_eviction_t kvi_db_eviction(const kvi_db_t *db)
+{
+    return db->eviction;
+}
+
+void kvi_db_count_lag(kvi_db_t *db, int64_t lag_ms)
+{
+    size_t bucket = 0;
+    for (uint64_t rest = lag_ms > 0 ? (uint64_t)lag_ms : 0; rest > 0; rest >>= 1) {
+        bucket++;
+    }
+    db->lags[bucket < KVI_LAG_BUCKETS ? bucket : KVI_LAG_BUCKETS - 1]++;
+}
+
+const uint64_t *kvi_db_lags(const kvi_db_t *db)
+{
+    return db->lags;
 }

@@ -98,6 +98,16 @@ int64_t kvi_db_time(const kvi_db_t *db);
 void kvi_db_advance_time(kvi_db_t *db, int64_t time_ms);
 /* Changes of entries since the database was opened. */
 uint64_t kvi_db_changes(const kvi_db_t *db);
+/* What goes when memory is short, in keyspaces without a policy of their own; KVI_EVICT_NONE at
+ * first. evict.h does it. */
+void kvi_db_set_eviction(kvi_db_t *db, kvi_eviction_t eviction);
+kvi_eviction_t kvi_db_eviction(const kvi_db_t *db);
+/* Entries evicted since the database was opened. */
+uint64_t kvi_db_evicted(kvi_db_t *db);
+/* How late entries were when they were removed: [0] counts those that were less than a millisecond
+ * late, [i] those of 2^(i-1) to 2^i - 1 milliseconds. Borrowed. */
+#define KVI_LAG_BUCKETS 32
+const uint64_t *kvi_db_lags(const kvi_db_t *db);
 /* Late entries removed in all keyspaces since the database was opened, by whatever call. */
 uint64_t kvi_db_expired(kvi_db_t *db);
 size_t kvi_db_memory_used(const kvi_db_t *db); /* bytes obtained by all keyspaces */
@@ -148,6 +158,7 @@ typedef struct kvi_entry {
     kv_slice_t value;      /* borrowed until the next call for the same keyspace */
     int64_t deadline_ms;   /* KVI_NO_DEADLINE: none */
     uint32_t idle_seconds; /* since the last access, before this one */
+    uint8_t uses;          /* with an LFU policy: the logarithmic counter, before this access */
     kvi_form_t form;
 } kvi_entry_t;
 
@@ -165,6 +176,7 @@ uint64_t kvi_keyspace_count(const kvi_keyspace_t *keyspace);
 uint64_t kvi_keyspace_deadlines(const kvi_keyspace_t *keyspace); /* keys with a deadline */
 /* Late entries removed since the keyspace was opened, by whatever call. A clear keeps the count. */
 uint64_t kvi_keyspace_expired(const kvi_keyspace_t *keyspace);
+uint64_t kvi_keyspace_evicted(const kvi_keyspace_t *keyspace);
 kv_status_t kvi_keyspace_random(kvi_keyspace_t *keyspace, uint64_t number, int64_t now_ms,
                                 kv_slice_t *key);
 /* As the engine's scan, late entries left out. */
@@ -238,6 +250,11 @@ size_t kvi_keyspace_expire(kvi_keyspace_t *keyspace, int64_t now_ms, size_t step
 int64_t kvi_keyspace_next_deadline(const kvi_keyspace_t *keyspace);
 /* Moves up to steps entries out of sparse blocks; returns the steps used. */
 size_t kvi_keyspace_relocate(kvi_keyspace_t *keyspace, size_t steps);
+/* Brings up to steps entries over to the engine that the attributes ask for. Returns the steps
+ * used; fewer: nothing is left to do for now. A conversion that fails is not tried again before the
+ * attributes are set anew. */
+size_t kvi_keyspace_convert(kvi_keyspace_t *keyspace, size_t steps);
+bool kvi_keyspace_converting(const kvi_keyspace_t *keyspace);
 kv_status_t kvi_keyspace_check(const kvi_keyspace_t *keyspace);
 
 #endif

@@ -3,9 +3,12 @@
 #ifndef KVI_DB_DB_INT_H
 #define KVI_DB_DB_INT_H
 
+#include "base/random.h"
 #include "db/db.h"
 #include "db/expiry.h"
 #include "db/record.h"
+
+typedef struct kvi_candidates kvi_candidates_t; /* evict.c */
 
 /* The budget of a keyspace, which outlives it as long as somebody holds a content of it. */
 typedef struct kvi_account {
@@ -20,7 +23,8 @@ typedef struct kvi_account {
  *     writes to two places then. */
 struct kvi_content {
     kv_engine_t *engine;
-    const kv_engine_ops_t *row; /* of the table; engine->ops may be those of a conversion */
+    const kv_engine_ops_t *row;    /* of the table; engine->ops may be those of a conversion */
+    const kv_engine_ops_t *target; /* of a conversion */
     bool converting;
     kvi_expiry_t expiry;
     kvi_account_t *account;
@@ -37,8 +41,13 @@ struct kvi_keyspace {
     kvi_account_t *account;
     kvi_attributes_t attributes;
     bool limits_deadlines;
+    bool counts_uses; /* the policy is LFU: access.h */
     uint64_t expired;
-    uint32_t number; /* these three are what SWAP leaves in place */
+    uint64_t evicted;
+    kvi_candidates_t *candidates; /* to be evicted; NULL: none yet */
+    uint64_t moved;               /* entries, in this round of shrinking */
+    kv_status_t conversion;       /* why the last one failed */
+    uint32_t number;              /* these three are what SWAP leaves in place */
     uint8_t name_bytes;
     char name[KVI_KEYSPACE_NAME_BYTES_MAX];
     size_t users; /* the database, and a batch that may have to undo a drop */
@@ -54,11 +63,15 @@ struct kvi_db {
     kvi_observer_t *observers;
     const kv_engine_ops_t *engine;
     uint64_t hash_seed;
+    kvi_eviction_t eviction; /* of keyspaces that have no policy of their own */
+    kvi_random_t random;     /* for samples, never for data */
+    uint64_t lags[KVI_LAG_BUCKETS];
     uint64_t expired_before; /* in keyspaces that are gone */
-    kv_arena_t *results;     /* what the results of the last batch point to; NULL: none yet */
-    kv_arena_t *undo;        /* old records of an atomic batch; NULL: none yet */
-    size_t keyspaces_fixed;  /* those that are always there */
-    size_t keyspace_count;   /* places of the list; NULL: dropped */
+    uint64_t evicted_before;
+    kv_arena_t *results;    /* what the results of the last batch point to; NULL: none yet */
+    kv_arena_t *undo;       /* old records of an atomic batch; NULL: none yet */
+    size_t keyspaces_fixed; /* those that are always there */
+    size_t keyspace_count;  /* places of the list; NULL: dropped */
     size_t keyspace_capacity;
     kvi_keyspace_t **keyspaces;
 };
@@ -75,6 +88,15 @@ kv_status_t kvi_content_open(kvi_account_t *account, const kv_engine_ops_t *row,
                              size_t expected_count, kvi_content_t **content);
 kvi_account_t *kvi_account_open(kv_budget_t *parent, size_t quota_bytes);
 void kvi_account_release(kvi_account_t *account); /* NULL is accepted */
+
+/* The policy in force. */
+static inline kvi_eviction_t kvi_keyspace_eviction(const kvi_keyspace_t *keyspace)
+{
+    return keyspace->attributes.eviction != KVI_EVICT_DEFAULT ? keyspace->attributes.eviction
+                                                              : keyspace->db->eviction;
+}
+
+void kvi_db_count_lag(kvi_db_t *db, int64_t lag_ms);
 
 static inline int64_t kvi_deadline_after(int64_t now_ms, int64_t ttl_ms)
 {

@@ -279,6 +279,11 @@ int64_t kvi_expiry_next(const kvi_expiry_t *expiry)
     return expiry->count == 0 ? INT64_MAX : entry_at(expiry, ROOT)->deadline_ms;
 }
 
+const kvi_expiry_item_t *kvi_expiry_at(const kvi_expiry_t *expiry, size_t place)
+{
+    return entry_at(expiry, ROOT + place)->item;
+}
+
 kv_slice_t kvi_expiry_item_key(const kvi_expiry_item_t *item)
 {
     return (kv_slice_t){item->key, item->key_bytes};

@@ -54,6 +54,9 @@ void kvi_expiry_remove_where(kvi_expiry_t *expiry,
  * are reserved then, to be cancelled by the caller. Returns their number. */
 size_t kvi_expiry_take_due(kvi_expiry_t *expiry, int64_t now_ms, kvi_expiry_item_t **items,
                            size_t max);
+/* The item in this place of the order's tree, below count: 0 is the earliest, the others are as
+ * good as unordered. */
+const kvi_expiry_item_t *kvi_expiry_at(const kvi_expiry_t *expiry, size_t place);
 /* The earliest deadline; INT64_MAX if there is none. */
 int64_t kvi_expiry_next(const kvi_expiry_t *expiry);
 

@@ -6,6 +6,7 @@
 #include "db/db_int.h"
 
 #include "base/bytes.h"
+#include "db/access.h"
 
 #define EXPIRE_GROUP ((size_t)16) /* late entries removed together, their misses overlapped */
 #define INDEX_SHARE_MAX ((size_t)64)
@@ -49,6 +50,7 @@ void kvi_keyspace_release(kvi_keyspace_t *keyspace)
     if (--keyspace->users == 0) {
         kvi_content_release(keyspace->content);
         kvi_account_release(keyspace->account);
+        kv_store_free(keyspace->candidates);
         kv_store_free(keyspace);
     }
 }
@@ -70,6 +72,9 @@ void kvi_keyspace_set_attributes(kvi_keyspace_t *keyspace, const kvi_attributes_
         keyspace->attributes.engine = keyspace->db->engine;
     }
     keyspace->limits_deadlines = attributes->default_ttl_ms != 0 || attributes->max_ttl_ms != 0;
+    const kvi_eviction_t policy = kvi_keyspace_eviction(keyspace);
+    keyspace->counts_uses = policy == KVI_EVICT_ALL_LFU || policy == KVI_EVICT_VOLATILE_LFU;
+    keyspace->conversion = KV_OK;
     if (!keyspace->db->loading) {
         kv_budget_set_limit(keyspace->account->budget, attributes->quota_bytes);
     }
@@ -88,18 +93,24 @@ void kvi_keyspace_remove(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t re
 
 void kvi_keyspace_remove_late(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record)
 {
+    kvi_db_count_lag(keyspace->db, keyspace->db->time_ms - kvi_record_deadline(record.data));
     kvi_keyspace_remove(keyspace, key, record);
     keyspace->expired++;
 }
 
 /* ---- reads ---- */
 
-static void fill_entry(kv_slice_t record, uint32_t clock, kvi_entry_t *entry)
+static void fill_entry(const kvi_keyspace_t *keyspace, kv_slice_t record, int64_t now_ms,
+                       kvi_entry_t *entry)
 {
     entry->value = kvi_record_value(record);
     entry->deadline_ms = kvi_record_deadline(record.data);
-    entry->idle_seconds = (clock - kvi_record_access(record.data)) & KVI_CLOCK_MASK;
+    entry->idle_seconds = kvi_idle_seconds(keyspace, record.data, now_ms);
     entry->form = kvi_record_form(record.data);
+    entry->uses = 0;
+    if (keyspace->counts_uses) {
+        entry->uses = (uint8_t)kvi_lfu_counter(kvi_record_access(record.data), now_ms);
+    }
 }
 
 void kvi_keyspace_prefetch(kvi_keyspace_t *keyspace, size_t count, const kv_slice_t *keys)
@@ -118,11 +129,14 @@ kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t n
     if (status != KV_OK) {
         return status;
     }
-    const uint32_t clock = kvi_clock(now_ms);
-    fill_entry(record, clock, entry);
-    /* Not written when it would not change: a read then leaves the line clean. */
-    if (touch && entry->idle_seconds != 0) {
-        kvi_record_set_access(kvi_record_writable(record), clock);
+    fill_entry(keyspace, record, now_ms, entry);
+    if (touch && keyspace->counts_uses) {
+        const uint32_t access = kvi_record_access(record.data);
+        kvi_record_set_access(kvi_record_writable(record),
+                              kvi_lfu_touch(access, now_ms, &keyspace->db->random));
+    } else if (touch && entry->idle_seconds != 0) {
+        /* Not written when it would not change: a read then leaves the line clean. */
+        kvi_record_set_access(kvi_record_writable(record), kvi_clock(now_ms));
     }
     return KV_OK;
 }
@@ -148,6 +162,11 @@ uint64_t kvi_keyspace_deadlines(const kvi_keyspace_t *keyspace)
 uint64_t kvi_keyspace_expired(const kvi_keyspace_t *keyspace)
 {
     return keyspace->expired;
+}
+
+uint64_t kvi_keyspace_evicted(const kvi_keyspace_t *keyspace)
+{
+    return keyspace->evicted;
 }
 
 const kv_engine_ops_t *kvi_keyspace_engine(const kvi_keyspace_t *keyspace)
@@ -178,6 +197,7 @@ kv_status_t kvi_keyspace_random(kvi_keyspace_t *keyspace, uint64_t number, int64
 }
 
 typedef struct scan_state {
+    const kvi_keyspace_t *keyspace;
     void (*visit)(void *context, kv_slice_t key, const kvi_entry_t *entry);
     void *context;
     int64_t now_ms;
@@ -192,7 +212,7 @@ static void visit_live(void *context, kv_slice_t key, kv_slice_t record)
         return;
     }
     kvi_entry_t entry;
-    fill_entry(record, kvi_clock(state->now_ms), &entry);
+    fill_entry(state->keyspace, record, state->now_ms, &entry);
     state->visit(state->context, key, &entry);
 }
 
@@ -204,7 +224,8 @@ uint64_t kvi_keyspace_scan(kvi_keyspace_t *keyspace, uint64_t token, size_t coun
         return 0;
     }
     kv_engine_t *const engine = keyspace->content->engine;
-    scan_state_t state = {.visit = visit, .context = context, .now_ms = now_ms};
+    scan_state_t state = {
+        .keyspace = keyspace, .visit = visit, .context = context, .now_ms = now_ms};
     const uint64_t next = engine->ops->scan(engine, token, count, visit_live, &state);
     /* As many as were met are due; which of all the due ones go first does not matter. */
     (void)kvi_keyspace_expire(keyspace, now_ms, state.late);
@@ -280,10 +301,15 @@ size_t kvi_keyspace_expire(kvi_keyspace_t *keyspace, int64_t now_ms, size_t step
     size_t removed = 0;
     while (removed < steps && keyspace->content != NULL) {
         kvi_expiry_item_t *items[EXPIRE_GROUP];
+        /* Those of a group lie close together; the first one's lag stands for all. */
+        const int64_t first_ms = kvi_expiry_next(&keyspace->content->expiry);
         const size_t wanted = steps - removed < EXPIRE_GROUP ? steps - removed : EXPIRE_GROUP;
         const size_t taken = kvi_expiry_take_due(&keyspace->content->expiry, now_ms, items, wanted);
         if (taken == 0) {
             break;
+        }
+        for (size_t i = 0; i < taken; i++) {
+            kvi_db_count_lag(keyspace->db, now_ms - first_ms);
         }
         remove_group(keyspace, taken, items);
         removed += taken;

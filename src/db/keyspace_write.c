@@ -10,6 +10,7 @@
 
 #include "base/decimal.h"
 #include "base/long_double.h"
+#include "db/access.h"
 
 /* A record to be: what shall stand under a key, but for the value's bytes. */
 typedef struct draft {
@@ -75,6 +76,7 @@ static kv_status_t place_record(kvi_keyspace_t *keyspace, kv_slice_t key, const 
                                         kvi_record_is_timed(draft->old.data));
     const size_t head = timed ? KVI_RECORD_TIMED_HEAD_BYTES : KVI_RECORD_HEAD_BYTES;
     kvi_keyspace_tell(keyspace, key, draft->old);
+    const uint32_t access = kvi_access_of_write(keyspace, draft->old, draft->now_ms);
     char *place;
     status = place_bytes(keyspace, key, draft, head, &place);
     if (status != KV_OK) {
@@ -93,7 +95,7 @@ static kv_status_t place_record(kvi_keyspace_t *keyspace, kv_slice_t key, const 
     place[0] =
         (char)((timed ? KVI_RECORD_TIMED : 0) | (unsigned)draft->form << KVI_RECORD_FORM_SHIFT |
                (unsigned)keyspace->db->epochs.now << KVI_RECORD_EPOCH_SHIFT);
-    kvi_record_set_access(place, kvi_clock(draft->now_ms));
+    kvi_record_set_access(place, access);
     if (timed) {
         kvi_record_set_deadline(place, draft->deadline_ms, item);
     }
@@ -109,20 +111,23 @@ static void copy_bytes(char *to, kv_slice_t from)
     }
 }
 
-/* The deadline that a keyspace with limits allows. */
+/* The latest deadline that the keyspace allows, if this is later or none. */
+static int64_t cut_deadline(const kvi_keyspace_t *keyspace, int64_t deadline_ms, int64_t now_ms)
+{
+    if (keyspace->attributes.max_ttl_ms == 0) {
+        return deadline_ms;
+    }
+    const int64_t latest = kvi_deadline_after(now_ms, keyspace->attributes.max_ttl_ms);
+    return deadline_ms == KVI_NO_DEADLINE || deadline_ms > latest ? latest : deadline_ms;
+}
+
+/* The deadline of an entry that is put with this one, or with none. */
 static int64_t limit_deadline(const kvi_keyspace_t *keyspace, int64_t deadline_ms, int64_t now_ms)
 {
-    const kvi_attributes_t *const attributes = &keyspace->attributes;
-    if (deadline_ms == KVI_NO_DEADLINE && attributes->default_ttl_ms != 0) {
-        deadline_ms = kvi_deadline_after(now_ms, attributes->default_ttl_ms);
+    if (deadline_ms == KVI_NO_DEADLINE && keyspace->attributes.default_ttl_ms != 0) {
+        deadline_ms = kvi_deadline_after(now_ms, keyspace->attributes.default_ttl_ms);
     }
-    if (attributes->max_ttl_ms != 0) {
-        const int64_t latest = kvi_deadline_after(now_ms, attributes->max_ttl_ms);
-        if (deadline_ms == KVI_NO_DEADLINE || deadline_ms > latest) {
-            return latest;
-        }
-    }
-    return deadline_ms;
+    return cut_deadline(keyspace, deadline_ms, now_ms);
 }
 
 static bool is_past(int64_t deadline_ms, int64_t now_ms)
@@ -158,7 +163,7 @@ kv_status_t kvi_keyspace_put(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_
                      .now_ms = now_ms};
     /* The old record matters for the condition and for its deadline; usually there is neither. */
     if (chosen->condition != KVI_PUT_ALWAYS || kvi_keyspace_deadlines(keyspace) > 0 ||
-        keyspace->db->observers != NULL) {
+        keyspace->db->observers != NULL || keyspace->counts_uses) {
         (void)kvi_keyspace_find(keyspace, key, now_ms, &draft.old);
         const kv_status_t status = check_condition(chosen, &draft.old);
         if (status != KV_OK) {
@@ -313,7 +318,7 @@ static kv_status_t write_text(kvi_keyspace_t *keyspace, kv_slice_t key, draft_t 
         char *const record = kvi_record_writable(draft->old);
         kvi_record_set_epoch(record, keyspace->db->epochs.now);
         kvi_record_set_form(record, draft->form);
-        kvi_record_set_access(record, kvi_clock(draft->now_ms));
+        kvi_record_set_access(record, kvi_access_of_write(keyspace, draft->old, draft->now_ms));
         value = record + kvi_record_head_bytes(record);
         keyspace->db->changes++;
     } else {
@@ -413,10 +418,9 @@ kv_status_t kvi_keyspace_set_deadline(kvi_keyspace_t *keyspace, kv_slice_t key, 
         keyspace->db->changes++;
         return KV_OK;
     }
-    if (keyspace->attributes.max_ttl_ms != 0) {
-        deadline_ms = limit_deadline(keyspace, deadline_ms, now_ms);
-    }
-    kvi_record_set_access(kvi_record_writable(draft.old), kvi_clock(now_ms));
+    deadline_ms = cut_deadline(keyspace, deadline_ms, now_ms);
+    kvi_record_set_access(kvi_record_writable(draft.old),
+                          kvi_access_of_write(keyspace, draft.old, now_ms));
     if (deadline_ms == KVI_NO_DEADLINE && draft.deadline_ms == KVI_NO_DEADLINE) {
         return KV_OK;
     }
@@ -459,10 +463,7 @@ kv_status_t kvi_keyspace_copy(kvi_keyspace_t *from, kv_slice_t key, kvi_keyspace
     }
     draft.size = kvi_record_value(source).size;
     draft.form = kvi_record_form(source.data);
-    draft.deadline_ms = kvi_record_deadline(source.data);
-    if (to->attributes.max_ttl_ms != 0) {
-        draft.deadline_ms = limit_deadline(to, draft.deadline_ms, now_ms);
-    }
+    draft.deadline_ms = cut_deadline(to, kvi_record_deadline(source.data), now_ms);
     char *value;
     const kv_status_t status = place_record(to, new_key, &draft, &value);
     if (status != KV_OK) {
