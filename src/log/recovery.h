@@ -43,7 +43,7 @@ typedef struct kvi_recovery_report {
     uint64_t term;              /* the highest that was met */
     kvi_wal_report_t wal;
     uint64_t nanoseconds; /* that all of it took */
-    char reason[640];     /* of a refusal: file, offset, LSN, and the two ways on; "" */
+    char reason[1000];    /* of a refusal: file, offset, LSN, and the two ways on; "" */
 } kvi_recovery_report_t;
 
 /* Into an empty database. KV_CORRUPT and KV_NEWER with a reason; errors of the files; KV_NO_MEMORY.

@@ -42,7 +42,9 @@ uint64_t kvi_os_monotonic_ns(void); /* never goes back */
 /* Fills bytes with random bytes from the system. False if it has none. */
 bool kvi_os_random(void *bytes, size_t size);
 
-/* ---- threads ---- */
+/* ---- processes and threads ---- */
+
+uint64_t kvi_os_process_id(void);
 
 typedef struct kvi_os_mutex {
     /* A pthread_mutex_t; all zeros is an unlocked one on Linux. */

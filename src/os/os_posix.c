@@ -135,6 +135,11 @@ uint64_t kvi_os_monotonic_ns(void)
     return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
+uint64_t kvi_os_process_id(void)
+{
+    return (uint64_t)getpid();
+}
+
 bool kvi_os_random(void *bytes, size_t size)
 {
     char *next = bytes;

@@ -125,9 +125,6 @@ static inline bool dump_equal(const dump_t *a, const dump_t *b)
         equal = a->lines[i].size == b->lines[i].size &&
                 memcmp(a->lines[i].bytes, b->lines[i].bytes, a->lines[i].size) == 0;
     }
-    if (!equal) {
-        printf("# %zu entries and %zu\n", a->count, b->count);
-    }
     return equal;
 }
 

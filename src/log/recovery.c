@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Recovery: a snapshot is loaded while it is verified, chunk by chunk; one that turns out damaged
+ * is unloaded again and the next older one tried. The log then has to reach from there to at least
+ * where every newer snapshot was, or data that somebody was promised are missing.
+ */
+#include "log/recovery.h"
+
+#include <stdio.h>
+
+#include <concordkv/kv_memory.h>
+
+#include "base/bytes.h"
+#include "db/batch.h"
+#include "db/load.h"
+#include "log/snapshot_file.h"
+#include "os/os.h"
+
+#define GROUP ((size_t)64) /* entries that are loaded together */
+#define PREFETCH ((size_t)64)
+#define PROGRESS_BYTES ((uint64_t)4 << 20)
+/* An entry takes at least so much of a file: no table may ask for room for more. */
+#define ENTRY_BYTES_MIN 3
+#define WAYS_ON                                                                            \
+    "Either restore a backup, or save what can be saved: kvtool repair, which works on a " \
+    "copy and says what is lost."
+
+typedef struct recovery {
+    kvi_files_t *files;
+    kvi_db_t *db;
+    kvi_recovery_progress_fn progress;
+    void *context;
+    kvi_recovery_report_t *report;
+    uint64_t told_bytes;      /* of this phase */
+    uint64_t damaged_lsn;     /* of the newest snapshot that was passed over */
+    char damage[320];         /* what is wrong with it */
+    kvi_op_result_t *results; /* of a batch being replayed */
+    uint32_t results_capacity;
+} recovery_t;
+
+static void tell(recovery_t *recovery, kvi_recovery_phase_t phase, uint64_t bytes,
+                 uint64_t bytes_all, uint64_t entries)
+{
+    const bool last = bytes == bytes_all;
+    if (recovery->progress == NULL ||
+        (!last && bytes - recovery->told_bytes < PROGRESS_BYTES && bytes > 0)) {
+        return;
+    }
+    recovery->told_bytes = bytes;
+    const kvi_recovery_progress_t progress = {phase, bytes, bytes_all, entries};
+    recovery->progress(recovery->context, &progress);
+}
+
+static kv_status_t refuse(recovery_t *recovery, kv_status_t status, const char *reason)
+{
+    (void)snprintf(recovery->report->reason, sizeof(recovery->report->reason), "%s", reason);
+    return status;
+}
+
+/* ---- a snapshot ---- */
+
+static kv_status_t load_keyspaces(recovery_t *recovery, kvi_chunk_view_t *view, uint64_t file_bytes)
+{
+    kvi_snapshot_keyspace_t row;
+    kv_status_t status;
+    while ((status = kvi_chunk_next_keyspace(view, &row)) == KV_OK) {
+        status = kvi_db_load_keyspace(recovery->db, row.number, row.name, row.attributes);
+        if (status != KV_OK) {
+            (void)snprintf(recovery->report->reason, sizeof(recovery->report->reason),
+                           "keyspace %u cannot be opened: %s. Was the directory made with another "
+                           "number of numbered keyspaces, or with engines that this build lacks?",
+                           row.number, kv_status_text(status));
+            return status == KV_CORRUPT ? KV_INVALID : status;
+        }
+        const uint64_t most = file_bytes / ENTRY_BYTES_MIN;
+        const uint64_t count = row.expected_count < most ? row.expected_count : most;
+        kvi_keyspace_expect(kvi_db_keyspace(recovery->db, row.number), (size_t)count);
+    }
+    return status;
+}
+
+static kv_status_t load_group(recovery_t *recovery, uint32_t number, size_t count,
+                              const kvi_loaded_t *group)
+{
+    kvi_keyspace_t *const keyspace = kvi_db_keyspace(recovery->db, number);
+    if (count == 0) {
+        return KV_OK;
+    }
+    return keyspace == NULL ? KV_CORRUPT : kvi_keyspace_load(keyspace, count, group);
+}
+
+static kv_status_t load_entries(recovery_t *recovery, kvi_chunk_view_t *view)
+{
+    kvi_loaded_t group[GROUP];
+    size_t count = 0;
+    uint32_t keyspace = 0;
+    kvi_snapshot_entry_t entry;
+    kv_status_t status;
+    while ((status = kvi_chunk_next_entry(view, &entry)) == KV_OK) {
+        if (count == GROUP || entry.keyspace != keyspace) {
+            status = load_group(recovery, keyspace, count, group);
+            if (status != KV_OK) {
+                return status;
+            }
+            count = 0;
+            keyspace = entry.keyspace;
+        }
+        group[count++] = (kvi_loaded_t){.key = entry.key,
+                                        .value = entry.value,
+                                        .form = entry.form,
+                                        .deadline_ms = entry.deadline_ms,
+                                        .access = entry.access};
+    }
+    const kv_status_t loaded = load_group(recovery, keyspace, count, group);
+    return loaded != KV_OK ? loaded : status;
+}
+
+/* All chunks; KV_NOT_FOUND at the end. */
+static kv_status_t load_chunks(recovery_t *recovery, kvi_snapshot_reader_t *reader,
+                               kvi_snapshot_fault_t *fault)
+{
+    const uint64_t bytes = kvi_snapshot_reader_bytes(reader);
+    kvi_snapshot_totals_t totals;
+    kvi_chunk_view_t view;
+    kv_status_t status;
+    recovery->told_bytes = 0;
+    while ((status = kvi_snapshot_reader_next(reader, &view, fault)) == KV_OK) {
+        status = view.kind == KVI_CHUNK_KEYSPACES ? load_keyspaces(recovery, &view, bytes)
+                                                  : load_entries(recovery, &view);
+        if (status == KV_CORRUPT) {
+            fault->offset = view.offset;
+            (void)snprintf(fault->reason, sizeof(fault->reason), "a chunk contradicts itself");
+        }
+        if (status != KV_NOT_FOUND) {
+            return status;
+        }
+        kvi_snapshot_reader_totals(reader, &totals);
+        tell(recovery, KVI_RECOVERY_SNAPSHOT, totals.bytes, bytes, totals.entries);
+    }
+    kvi_snapshot_reader_totals(reader, &totals);
+    recovery->report->snapshot_entries = totals.entries;
+    recovery->report->snapshot_bytes = bytes;
+    return status;
+}
+
+static kv_status_t load_snapshot(recovery_t *recovery, const char *name, kvi_snapshot_name_t id,
+                                 kvi_snapshot_fault_t *fault)
+{
+    kvi_snapshot_reader_t *reader;
+    kv_status_t status = kvi_snapshot_reader_open(recovery->files, name, &reader, fault);
+    if (status != KV_OK) {
+        return status;
+    }
+    const kvi_snapshot_head_t *const head = kvi_snapshot_reader_head(reader);
+    if (head->lsn != id.lsn || head->term != id.term) {
+        status = KV_CORRUPT;
+        fault->offset = 0;
+        (void)snprintf(fault->reason, sizeof(fault->reason), "its header tells another LSN %llu",
+                       (unsigned long long)head->lsn);
+    } else {
+        status = load_chunks(recovery, reader, fault);
+    }
+    if (status == KV_NOT_FOUND) {
+        kvi_db_advance_time(recovery->db, head->time_ms);
+        recovery->report->snapshot_ms = head->time_ms;
+        status = KV_OK;
+    }
+    kvi_snapshot_reader_close(reader);
+    return status;
+}
+
+/* KV_OK: loaded; KV_NOT_FOUND: damaged, the next is to be tried; else: refused. */
+static kv_status_t try_snapshot(recovery_t *recovery, kvi_snapshot_name_t id)
+{
+    kvi_recovery_report_t *const report = recovery->report;
+    char name[KVI_FILE_NAME_BYTES];
+    kvi_snapshot_fault_t fault = {0};
+    kvi_snapshot_name_print(id, name);
+    const kv_status_t status = load_snapshot(recovery, name, id, &fault);
+    if (status == KV_OK) {
+        (void)snprintf(report->snapshot, sizeof(report->snapshot), "%s", name);
+        report->snapshot_lsn = id.lsn;
+        report->term = id.term;
+        return KV_OK;
+    }
+    if (status == KV_CORRUPT) {
+        if (report->snapshots_damaged++ == 0) {
+            recovery->damaged_lsn = id.lsn;
+            (void)snprintf(recovery->damage, sizeof(recovery->damage),
+                           "%s is damaged at offset %llu (LSN %llu): %s", name,
+                           (unsigned long long)fault.offset, (unsigned long long)id.lsn,
+                           fault.reason);
+        }
+        kvi_db_unload(recovery->db);
+        return KV_NOT_FOUND;
+    }
+    if (report->reason[0] == '\0') {
+        const bool of_files = status == KV_IO || status == KV_NOT_FOUND;
+        (void)snprintf(report->reason, sizeof(report->reason), "%s: %s", name,
+                       fault.reason[0] != '\0' ? fault.reason
+                       : of_files              ? kvi_files_reason()
+                                               : kv_status_text(status));
+    }
+    return status == KV_NOT_FOUND ? KV_IO : status;
+}
+
+static kv_status_t load_newest(recovery_t *recovery)
+{
+    kvi_snapshot_name_t *names;
+    size_t count;
+    kv_status_t status = kvi_snapshot_list(recovery->files, &names, &count);
+    if (status != KV_OK) {
+        return refuse(recovery, status, status == KV_IO ? kvi_files_reason() : "out of memory");
+    }
+    status = KV_NOT_FOUND;
+    for (size_t i = 0; i < count && status == KV_NOT_FOUND; i++) {
+        status = try_snapshot(recovery, names[i]);
+    }
+    kv_store_free(names);
+    return status == KV_NOT_FOUND ? KV_OK : status;
+}
+
+/* ---- the log ---- */
+
+/* Begins to bring what the batch will touch into the cache. */
+static void prefetch(kvi_db_t *db, kvi_batch_reader_t reader)
+{
+    kv_slice_t keys[PREFETCH];
+    size_t count = 0;
+    uint32_t keyspace = 0;
+    kvi_op_t op;
+    while (count < PREFETCH && kvi_batch_next(&reader, &op) == KV_OK) {
+        if (op.key.data == NULL || (count > 0 && op.keyspace != keyspace)) {
+            break;
+        }
+        keyspace = op.keyspace;
+        keys[count++] = op.key;
+    }
+    kvi_keyspace_t *const target = count > 1 ? kvi_db_keyspace(db, keyspace) : NULL;
+    if (target != NULL) {
+        kvi_keyspace_prefetch(target, count, keys);
+    }
+}
+
+static bool make_results(recovery_t *recovery, uint32_t count)
+{
+    if (count <= recovery->results_capacity) {
+        return true;
+    }
+    kv_store_free(recovery->results);
+    recovery->results = kv_store_malloc((size_t)count * sizeof(*recovery->results));
+    recovery->results_capacity = recovery->results != NULL ? count : 0;
+    return recovery->results != NULL;
+}
+
+/* An operation that failed when it was new fails again and has changed nothing either time. Only
+ * memory may make a difference, and that must not pass unseen. */
+static kv_status_t check_results(const recovery_t *recovery, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const kv_status_t status = recovery->results[i].status;
+        if (status == KV_NO_MEMORY || status == KV_QUOTA) {
+            return status;
+        }
+    }
+    return KV_OK;
+}
+
+static kv_status_t apply_batch(void *context, uint64_t lsn, uint64_t term, kv_slice_t bytes)
+{
+    recovery_t *const recovery = context;
+    kvi_recovery_report_t *const report = recovery->report;
+    kvi_batch_reader_t reader;
+    kv_status_t status = kvi_batch_read(bytes, &reader);
+    /* An operation has at least one byte, so a wrong count cannot ask for much memory. */
+    const uint32_t count = status == KV_OK && reader.count <= bytes.size ? reader.count : 0;
+    if (status == KV_OK && !make_results(recovery, count)) {
+        status = KV_NO_MEMORY;
+    }
+    if (status == KV_OK) {
+        prefetch(recovery->db, reader);
+        for (uint32_t i = 0; i < count; i++) {
+            recovery->results[i].status = KV_OK;
+        }
+        status = kvi_db_apply(recovery->db, bytes, count > 0 ? recovery->results : NULL);
+    }
+    if (status == KV_OK) {
+        status = check_results(recovery, count);
+    }
+    report->term = term > report->term ? term : report->term;
+    if (status == KV_CORRUPT || status == KV_NEWER || status == KV_NO_MEMORY ||
+        status == KV_QUOTA) {
+        (void)snprintf(report->reason, sizeof(report->reason),
+                       "the log's batch of LSN %llu cannot be applied: %s. %s",
+                       (unsigned long long)lsn, kv_status_text(status),
+                       status == KV_CORRUPT ? WAYS_ON : "");
+        return status;
+    }
+    /* The error of an atomic batch: it changed nothing then as now. */
+    return KV_OK;
+}
+
+static void forward_progress(void *context, uint64_t bytes_read, uint64_t bytes_all)
+{
+    recovery_t *const recovery = context;
+    tell(recovery, KVI_RECOVERY_LOG, bytes_read, bytes_all, recovery->report->wal.batches);
+}
+
+static kv_status_t replay_log(recovery_t *recovery)
+{
+    kvi_recovery_report_t *const report = recovery->report;
+    const kvi_wal_visitor_t visitor = {
+        .context = recovery, .batch = apply_batch, .progress = forward_progress};
+    recovery->told_bytes = 0;
+    const kv_status_t status =
+        kvi_wal_read(recovery->files, report->snapshot_lsn, &visitor, &report->wal);
+    if (status != KV_OK) {
+        if (report->reason[0] == '\0') {
+            const char *const wal = report->wal.reason;
+            (void)snprintf(report->reason, sizeof(report->reason), "%s%s%s", recovery->damage,
+                           recovery->damage[0] != '\0' ? "; and without it: " : "",
+                           wal[0] != '\0' ? wal : kvi_files_reason());
+        }
+        return status;
+    }
+    if (recovery->damaged_lsn > report->wal.last_lsn) {
+        (void)snprintf(report->reason, sizeof(report->reason),
+                       "%s, and the log that is left ends at LSN %llu before it. " WAYS_ON,
+                       recovery->damage, (unsigned long long)report->wal.last_lsn);
+        return KV_CORRUPT;
+    }
+    return KV_OK;
+}
+
+kv_status_t kvi_recover(kvi_files_t *files, kvi_db_t *db, kvi_recovery_progress_fn progress,
+                        void *context, kvi_recovery_report_t *report)
+{
+    *report = (kvi_recovery_report_t){0};
+    recovery_t recovery = {
+        .files = files, .db = db, .progress = progress, .context = context, .report = report};
+    const uint64_t begun = kvi_os_monotonic_ns();
+    kvi_db_load_begin(db);
+    kv_status_t status = load_newest(&recovery);
+    if (status == KV_OK) {
+        status = replay_log(&recovery);
+    }
+    kvi_db_load_end(db);
+    kv_store_free(recovery.results);
+    report->nanoseconds = kvi_os_monotonic_ns() - begun;
+    return status;
+}

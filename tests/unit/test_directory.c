@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Directories: what was written is there again after every kind of ending, from the log, from
+ * snapshots and from both; what cannot be right is refused with its reason.
+ */
+#include "test.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "db/batch.h"
+#include "log/directory.h"
+#include "log/metadata.h"
+#include "log/snapshot_file.h"
+#include "os/files_sim.h"
+#include "os/os.h"
+#include "state_dump.h"
+
+#define START_MS INT64_C(1700000000000)
+
+typedef struct fixture {
+    kvi_files_t *files;
+    kvi_directory_t *directory;
+    kvi_recovery_report_t report;
+    uint64_t random;
+    int64_t now_ms;
+} fixture_t;
+
+static uint32_t below(fixture_t *f, uint32_t limit)
+{
+    return (uint32_t)(test_random(&f->random) % limit);
+}
+
+static kv_status_t open_directory(fixture_t *f)
+{
+    const kvi_directory_options_t options = {
+        .files = f->files,
+        .owner = "test_directory",
+        .db = {.keyspaces = 3},
+        .wal = {.sync = KVI_SYNC_ALWAYS, .manual = true, .segment_bytes = 16384, .salt_seed = 5},
+        .snapshot_log_bytes = UINT64_MAX,
+    };
+    return kvi_directory_open(&options, &f->directory, &f->report);
+}
+
+static void open_fixture(fixture_t *f, uint64_t seed)
+{
+    *f = (fixture_t){.random = seed, .now_ms = START_MS};
+    assert_int_equal(kvi_sim_open(&(kvi_sim_options_t){.seed = seed}, &f->files), KV_OK);
+}
+
+static void close_fixture(fixture_t *f)
+{
+    (void)kvi_directory_close(f->directory);
+    kvi_files_close(f->files);
+}
+
+/* A few operations as one turn, which has at least one change. Whether the log has taken them. */
+static bool run_turn(fixture_t *f, unsigned operations)
+{
+    kvi_commit_t *const commit = kvi_directory_commit(f->directory);
+    bool taken = true;
+    for (unsigned i = 0; i < operations; i++) {
+        char key[32];
+        char value[200];
+        memset(value, 'a' + (int)below(f, 26), sizeof(value));
+        (void)snprintf(key, sizeof(key), "key %u", below(f, 300));
+        kvi_op_t op = {.kind = i == 0 || below(f, 4) != 0 ? KVI_OP_PUT : KVI_OP_DELETE,
+                       .keyspace = below(f, 3),
+                       .key = {key, strlen(key)},
+                       .value = {value, below(f, sizeof(value))},
+                       .deadline_ms = below(f, 5) == 0 ? f->now_ms + 100000 : KVI_NO_DEADLINE};
+        kvi_op_result_t result;
+        kvi_commit_submit(commit, &op, f->now_ms, &result);
+        taken = taken && (result.status == KV_OK || result.status == KV_NOT_FOUND);
+    }
+    f->now_ms++;
+    (void)commit->ops->end_turn(commit);
+    return taken;
+}
+
+static bool flush(fixture_t *f)
+{
+    kvi_commit_t *const commit = kvi_directory_commit(f->directory);
+    return commit->ops->flush(commit) == KV_OK;
+}
+
+static void run_turns(fixture_t *f, unsigned turns)
+{
+    for (unsigned i = 0; i < turns; i++) {
+        assert_true(run_turn(f, 1 + below(f, 10)));
+        assert_true(flush(f));
+    }
+}
+
+static dump_t dump_now(fixture_t *f)
+{
+    return dump_db(kvi_directory_db(f->directory), f->now_ms);
+}
+
+/* Closes and opens again; the content must be the same. */
+static void reopen(fixture_t *f)
+{
+    dump_t before = dump_now(f);
+    assert_int_equal(kvi_directory_close(f->directory), KV_OK);
+    f->directory = NULL;
+    if (open_directory(f) != KV_OK) {
+        fail_msg("%s", f->report.reason);
+    }
+    dump_t after = dump_now(f);
+    assert_true(dump_equal(&before, &after));
+    dump_free(&before);
+    dump_free(&after);
+}
+
+static void test_reopen(void **state)
+{
+    (void)state;
+    fixture_t f;
+    open_fixture(&f, test_seed());
+    assert_int_equal(open_directory(&f), KV_OK);
+    reopen(&f);
+    run_turns(&f, 30);
+    reopen(&f);
+    assert_true(f.report.wal.batches == 30 && f.report.snapshot_lsn == 0);
+    assert_int_equal(kvi_directory_save(f.directory), KV_OK);
+    reopen(&f);
+    assert_true(f.report.wal.batches == 0 && f.report.snapshot_lsn == 30);
+    run_turns(&f, 50);
+    reopen(&f);
+    assert_true(f.report.wal.batches == 50 && f.report.snapshot_lsn == 30);
+    assert_true(f.report.snapshot_entries > 0);
+    assert_int_equal(kvi_directory_save(f.directory), KV_OK);
+    assert_int_equal(kvi_directory_save(f.directory), KV_OK);
+    run_turns(&f, 5);
+    reopen(&f);
+    close_fixture(&f);
+}
+
+static void count_names(void *context, const char *name)
+{
+    unsigned *const counts = context;
+    kvi_snapshot_name_t snapshot;
+    kvi_wal_name_t segment;
+    counts[0] += kvi_snapshot_name_parse(name, &snapshot);
+    counts[1] += kvi_snapshot_name_is_temporary(name);
+    counts[2] += kvi_wal_name_parse(name, &segment);
+}
+
+/* In the background, between turns; older snapshots and segments go. */
+static void test_background(void **state)
+{
+    (void)state;
+    fixture_t f;
+    open_fixture(&f, test_seed());
+    assert_int_equal(open_directory(&f), KV_OK);
+    for (unsigned round = 0; round < 5; round++) {
+        run_turns(&f, 60);
+        assert_int_equal(kvi_directory_snapshot(f.directory), KV_OK);
+        assert_int_equal(kvi_directory_snapshot(f.directory), KV_BUSY);
+        kvi_directory_state_t now;
+        kvi_directory_state(f.directory, &now);
+        assert_true(now.running && !now.backup);
+        unsigned turns = 0;
+        while (now.running) {
+            (void)kvi_directory_turn(f.directory, 0);
+            run_turns(&f, 1);
+            kvi_directory_state(f.directory, &now);
+            turns++;
+        }
+        assert_true(turns > 2);
+        assert_int_equal(now.last_status, KV_OK);
+        assert_int_equal(now.saves, round + 1);
+        (void)kvi_commit_wal_step(kvi_directory_commit(f.directory), kvi_os_monotonic_ns());
+        unsigned counts[3] = {0, 0, 0};
+        assert_int_equal(f.files->ops->list(f.files, count_names, counts), KV_OK);
+        assert_int_equal(counts[0], 1);
+        assert_int_equal(counts[1], 0);
+        assert_true(counts[2] <= 6);
+    }
+    reopen(&f);
+    close_fixture(&f);
+}
+
+static void test_begins_by_itself(void **state)
+{
+    (void)state;
+    fixture_t f;
+    open_fixture(&f, 1);
+    assert_int_equal(open_directory(&f), KV_OK);
+    kvi_directory_state_t now = {0};
+    kvi_directory_set_snapshot_log_bytes(f.directory, 40000);
+    for (unsigned i = 0; i < 20000 && now.saves < 2; i++) {
+        run_turns(&f, 1);
+        (void)kvi_directory_turn(f.directory, KVI_DIRECTORY_TURN_NS);
+        kvi_directory_state(f.directory, &now);
+    }
+    assert_int_equal(now.saves, 2);
+    reopen(&f);
+    assert_true(f.report.snapshot_lsn > 0);
+    close_fixture(&f);
+}
+
+static void flip_somewhere(fixture_t *f, const char *name, size_t from)
+{
+    size_t size;
+    assert_non_null(kvi_sim_bytes(f->files, name, &size));
+    kvi_sim_flip(f->files, name, from + below(f, (uint32_t)(size - from)), 1);
+}
+
+/* Without its snapshot the log is too short: refused, with the reason; nothing is changed. */
+static void test_damaged_snapshot(void **state)
+{
+    (void)state;
+    fixture_t f;
+    open_fixture(&f, test_seed());
+    assert_int_equal(open_directory(&f), KV_OK);
+    run_turns(&f, 200);
+    assert_int_equal(kvi_directory_save(f.directory), KV_OK);
+    (void)kvi_commit_wal_step(kvi_directory_commit(f.directory), kvi_os_monotonic_ns());
+    run_turns(&f, 3);
+    assert_int_equal(kvi_directory_close(f.directory), KV_OK);
+    f.directory = NULL;
+    flip_somewhere(&f, "snap-00000000000000000200-0.snap", 0);
+    assert_int_equal(open_directory(&f), KV_CORRUPT);
+    assert_non_null(strstr(f.report.reason, "snap-00000000000000000200-0.snap"));
+    assert_non_null(strstr(f.report.reason, "offset"));
+    assert_non_null(strstr(f.report.reason, "LSN"));
+    assert_non_null(strstr(f.report.reason, "kvtool repair"));
+    assert_null(f.directory);
+    close_fixture(&f);
+}
+
+/* So little that the log stays in its first segment. */
+static void run_small_turns(fixture_t *f)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(run_turn(f, 1));
+        assert_true(flush(f));
+    }
+}
+
+/* The log still reaches back: the damaged one is passed over. */
+static void test_older_snapshot(void **state)
+{
+    (void)state;
+    fixture_t f;
+    open_fixture(&f, test_seed());
+    assert_int_equal(open_directory(&f), KV_OK);
+    run_small_turns(&f);
+    assert_int_equal(kvi_directory_save(f.directory), KV_OK);
+    size_t size;
+    const unsigned char *const bytes =
+        kvi_sim_bytes(f.files, "snap-00000000000000000003-0.snap", &size);
+    unsigned char *const copy = malloc(size);
+    memcpy(copy, bytes, size);
+    run_small_turns(&f);
+    assert_int_equal(kvi_directory_save(f.directory), KV_OK);
+    run_small_turns(&f);
+    dump_t before = dump_now(&f);
+    assert_int_equal(kvi_directory_close(f.directory), KV_OK);
+    f.directory = NULL;
+    kvi_file_t *file;
+    assert_int_equal(f.files->ops->open(f.files, "snap-00000000000000000003-0.snap",
+                                        KVI_OPEN_WRITE | KVI_OPEN_CREATE, &file),
+                     KV_OK);
+    assert_int_equal(f.files->ops->write_at(file, 0, copy, size), KV_OK);
+    f.files->ops->close(file);
+    free(copy);
+    flip_somewhere(&f, "snap-00000000000000000006-0.snap", KVI_SNAPSHOT_HEADER_BYTES);
+    if (open_directory(&f) != KV_OK) {
+        fail_msg("%s", f.report.reason);
+    }
+    assert_int_equal(f.report.snapshots_damaged, 1);
+    assert_int_equal(f.report.snapshot_lsn, 3);
+    dump_t after = dump_now(&f);
+    assert_true(dump_equal(&before, &after));
+    dump_free(&before);
+    dump_free(&after);
+    close_fixture(&f);
+}
+
+static void test_lock(void **state)
+{
+    (void)state;
+    fixture_t f;
+    open_fixture(&f, 1);
+    assert_int_equal(open_directory(&f), KV_OK);
+    fixture_t other = f;
+    other.directory = NULL;
+    assert_int_equal(open_directory(&other), KV_BUSY);
+    assert_null(other.directory);
+    assert_non_null(strstr(other.report.reason, "test_directory, process"));
+    close_fixture(&f);
+}
+
+static void test_metadata(void **state)
+{
+    (void)state;
+    fixture_t f;
+    open_fixture(&f, 1);
+    assert_int_equal(open_directory(&f), KV_OK);
+    run_turns(&f, 3);
+    assert_int_equal(kvi_directory_close(f.directory), KV_OK);
+    f.directory = NULL;
+    /* One of the two is enough. */
+    kvi_sim_flip(f.files, "meta-0", 30, 4);
+    assert_int_equal(open_directory(&f), KV_OK);
+    assert_int_equal(kvi_directory_close(f.directory), KV_OK);
+    f.directory = NULL;
+    kvi_sim_flip(f.files, "meta-1", 30, 4);
+    assert_int_equal(open_directory(&f), KV_CORRUPT);
+    assert_non_null(strstr(f.report.reason, "meta-0"));
+    assert_int_equal(f.files->ops->remove(f.files, "meta-0"), KV_OK);
+    assert_int_equal(f.files->ops->remove(f.files, "meta-1"), KV_OK);
+    assert_int_equal(open_directory(&f), KV_CORRUPT);
+    close_fixture(&f);
+}
+
+static void test_backup(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/kv_directory_XXXXXX";
+    assert_non_null(mkdtemp(path));
+    char target[64];
+    (void)snprintf(target, sizeof(target), "%s/backup", path);
+    fixture_t f;
+    open_fixture(&f, test_seed());
+    assert_int_equal(open_directory(&f), KV_OK);
+    run_turns(&f, 20);
+    dump_t before = dump_now(&f);
+    assert_int_equal(kvi_directory_backup(f.directory, target), KV_OK);
+    run_turns(&f, 5);
+    assert_int_equal(kvi_directory_wait(f.directory), KV_OK);
+    assert_int_equal(kvi_directory_backup(f.directory, target), KV_EXISTS);
+    kvi_directory_t *restored;
+    kvi_recovery_report_t report;
+    const kvi_directory_options_t options = {
+        .path = target, .db = {.keyspaces = 3}, .must_exist = true};
+    assert_int_equal(kvi_directory_open(&options, &restored, &report), KV_OK);
+    dump_t after = dump_db(kvi_directory_db(restored), f.now_ms);
+    assert_true(dump_equal(&before, &after));
+    dump_free(&before);
+    dump_free(&after);
+    assert_int_equal(kvi_directory_close(restored), KV_OK);
+    close_fixture(&f);
+    char command[128];
+    (void)snprintf(command, sizeof(command), "rm -r %s", path);
+    assert_int_equal(system(command), 0);
+}
+
+static void test_must_exist(void **state)
+{
+    (void)state;
+    fixture_t f;
+    open_fixture(&f, 1);
+    kvi_directory_options_t options = {.files = f.files, .must_exist = true};
+    assert_int_equal(kvi_directory_open(&options, &f.directory, &f.report), KV_NOT_FOUND);
+    options = (kvi_directory_options_t){.path = "/tmp/there/is/no/such", .must_exist = true};
+    assert_int_equal(kvi_directory_open(&options, &f.directory, &f.report), KV_NOT_FOUND);
+    assert_true(f.report.reason[0] != '\0');
+    close_fixture(&f);
+}
+
+/* A life with turns, snapshots in the background and a fault. What is left of it afterwards is the
+ * last acknowledged state, or the one after the turn that was under way. */
+typedef struct life {
+    dump_t acknowledged;
+    dump_t latest;
+} life_t;
+
+static void run_life(fixture_t *f, life_t *life)
+{
+    if (open_directory(f) != KV_OK) {
+        return;
+    }
+    bool taken = true;
+    for (unsigned i = 0; i < 30 && taken; i++) {
+        if (i % 10 == 4) {
+            (void)kvi_directory_snapshot(f->directory);
+        }
+        taken = run_turn(f, 4);
+        dump_free(&life->latest);
+        life->latest = dump_now(f);
+        taken = flush(f) && taken;
+        if (taken) {
+            dump_free(&life->acknowledged);
+            life->acknowledged = dump_now(f);
+        }
+        (void)kvi_directory_turn(f->directory, 0);
+    }
+    (void)kvi_directory_close(f->directory);
+    f->directory = NULL;
+}
+
+static bool is_left(const dump_t *after, const life_t *life)
+{
+    return dump_equal(after, &life->acknowledged) || dump_equal(after, &life->latest);
+}
+
+/* True: the fault has struck. */
+static bool survive(kvi_sim_fault_t fault, uint64_t operation, uint64_t seed)
+{
+    fixture_t f;
+    life_t life = {0};
+    open_fixture(&f, seed);
+    kvi_sim_fault(f.files, operation, fault);
+    run_life(&f, &life);
+    const bool struck = kvi_sim_struck(f.files);
+    kvi_sim_power_loss(f.files, seed + operation * 7);
+    /* The first recovery is hit as well. */
+    kvi_sim_fault(f.files, kvi_sim_operations(f.files) + 1 + operation % 60, fault);
+    if (open_directory(&f) == KV_OK) {
+        (void)kvi_directory_close(f.directory);
+    }
+    f.directory = NULL;
+    kvi_sim_power_loss(f.files, seed + operation * 11);
+    if (open_directory(&f) != KV_OK) {
+        fail_msg("fault %d at operation %llu: %s", (int)fault, (unsigned long long)operation,
+                 f.report.reason);
+    }
+    dump_t after = dump_now(&f);
+    if (!is_left(&after, &life)) {
+        fail_msg("fault %d at operation %llu: another state", (int)fault,
+                 (unsigned long long)operation);
+    }
+    dump_free(&after);
+    dump_free(&life.acknowledged);
+    dump_free(&life.latest);
+    close_fixture(&f);
+    return struck;
+}
+
+static void test_faults_everywhere(void **state)
+{
+    (void)state;
+    const uint64_t seed = test_seed();
+    const kvi_sim_fault_t faults[] = {KVI_SIM_CRASH, KVI_SIM_ERROR, KVI_SIM_FULL, KVI_SIM_SHORT};
+    for (size_t kind = 0; kind < 4; kind++) {
+        uint64_t operation = 1;
+        while (survive(faults[kind], operation, seed)) {
+            operation++;
+        }
+        assert_true(operation > 60);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reopen),           cmocka_unit_test(test_background),
+        cmocka_unit_test(test_begins_by_itself), cmocka_unit_test(test_damaged_snapshot),
+        cmocka_unit_test(test_older_snapshot),   cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_metadata),         cmocka_unit_test(test_backup),
+        cmocka_unit_test(test_must_exist),       cmocka_unit_test(test_faults_everywhere),
+    };
+    return cmocka_run_group_tests_name("directory", tests, NULL, NULL);
+}
