@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvbench: what an engine costs, beside the hash tables people use, in the manner of LevelDB's
- * db_bench.
+ * kvbench: what an engine costs, beside the containers and stores people use, in the manner of
+ * LevelDB's db_bench.
  *
  *   kvbench --benchmarks=fillrandom,readrandom --engines=hash,glib,absl --num=1000000 --runs=7
  *
@@ -22,6 +22,7 @@
 
 #define NUM_MAX 1000000000u
 #define RUNS_MAX 1000u
+#define THREADS_MAX 256u
 #define NAME_BYTES 64
 
 static void complain(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -50,7 +51,7 @@ typedef struct options {
 static const char usage_head[] =
     "usage: kvbench [options]\n"
     "\n"
-    "Measures storage engines beside well-known hash tables.\n"
+    "Measures storage engines beside well-known containers and stores.\n"
     "\n"
     "  --benchmarks=A,B,..  which benchmarks, in this order (default: all)\n"
     "  --engines=A,B,..     which engines and peers (default: all there are)\n"
@@ -58,6 +59,7 @@ static const char usage_head[] =
     "  --key-size=N[-M]     bytes of a key, or from N to M (default 16)\n"
     "  --value-size=N[-M]   bytes of a value, or from N to M (default 32)\n"
     "  --runs=N             repetitions; minimum, median and maximum are shown (default 7)\n"
+    "  --threads=N          readers at once where a benchmark only reads (default 1)\n"
     "  --json               one JSON object instead of tables\n"
     "  --help               this text\n"
     "  --version            the version\n"
@@ -137,6 +139,8 @@ static void parse_option(options_t *options, const char *name, const char *value
         options->work.count = parse_only_number(name, value, 1, NUM_MAX);
     } else if (strcmp(name, "runs") == 0) {
         options->runs = parse_only_number(name, value, 1, RUNS_MAX);
+    } else if (strcmp(name, "threads") == 0) {
+        options->work.threads = parse_only_number(name, value, 1, THREADS_MAX);
     } else if (strcmp(name, "json") == 0) {
         options->json = true;
     } else {
@@ -153,13 +157,14 @@ static options_t parse_options(int argc, char **argv)
         {"key-size", required_argument, NULL, 0},
         {"value-size", required_argument, NULL, 0},
         {"runs", required_argument, NULL, 0},
+        {"threads", required_argument, NULL, 0},
         {"json", no_argument, NULL, 0},
         {"help", no_argument, NULL, 0},
         {"version", no_argument, NULL, 0},
         {NULL, 0, NULL, 0},
     };
     options_t options = {
-        .work = {1000000, 16, 16, 32, 32},
+        .work = {1000000, 16, 16, 32, 32, 1},
         .runs = 7,
     };
     int number = 0;
@@ -193,16 +198,27 @@ static void add_store(report_t *report, const store_ops_t *ops)
     }
 }
 
+static bool can_hold(const store_ops_t *ops, size_t count)
+{
+    return ops->count_max == 0 || count <= ops->count_max;
+}
+
+/* Those who cannot hold so many entries are left out, unless they are named. */
 static void choose_stores(report_t *report, const char *list)
 {
     char name[NAME_BYTES];
     for (size_t i = 0; list == NULL && store_at(i) != NULL; i++) {
-        add_store(report, store_at(i));
+        if (can_hold(store_at(i), report->options->count)) {
+            add_store(report, store_at(i));
+        }
     }
     while (list != NULL) {
         list = next_name(list, name);
         if (store_find(name) == NULL) {
             complain("no engine or peer '%s' in this build; --help lists them", name);
+        }
+        if (!can_hold(store_find(name), report->options->count)) {
+            complain("%s holds at most %zu entries here", name, store_find(name)->count_max);
         }
         add_store(report, store_find(name));
     }
@@ -239,6 +255,9 @@ static void run_store(report_t *report, size_t store, size_t run)
         complain("%s: out of memory", report->stores[store]->name);
     }
     for (size_t i = 0; i < report->benchmark_count; i++) {
+        if (!work_can(report->options, report->stores[store], report->benchmarks[i])) {
+            continue;
+        }
         if (!work_run(&work, report->benchmarks[i], report_result(report, store, i, run))) {
             complain("%s: %s failed", report->stores[store]->name, report->benchmarks[i]->name);
         }

@@ -41,8 +41,9 @@ static gboolean keys_equal(gconstpointer a, gconstpointer b)
     return left->size == right->size && memcmp(left->data, right->data, left->size) == 0;
 }
 
-static void *glib_open(void)
+static void *glib_open(const store_ops_t *self)
 {
+    (void)self;
     return g_hash_table_new_full(hash_key, keys_equal, free, free);
 }
 
@@ -102,6 +103,7 @@ static uint64_t glib_iterate(void *store)
 
 const store_ops_t store_glib = {
     .name = "glib",
+    .shares_reads = true,
     .open = glib_open,
     .close = glib_close,
     .put = glib_put,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The rows of the C++ maps: the same functions over std::unordered_map and absl::flat_hash_map with
- * strings. */
+/* The rows of the C++ maps: the same functions over whatever looks like std::map, with strings. */
 #ifndef KVBENCH_PEER_MAP_HH
 #define KVBENCH_PEER_MAP_HH
 
@@ -24,7 +23,7 @@ template <typename Map, typename View> struct rows {
         return View(bytes.data, bytes.size);
     }
 
-    static void *open()
+    static void *open(const store_ops_t *)
     {
         return new (std::nothrow) Map;
     }
@@ -77,9 +76,48 @@ template <typename Map, typename View> struct rows {
         return sum;
     }
 
-    static constexpr store_ops_t named(const char *name)
+    static void *cursor_open(void *store)
     {
-        return {name, open, close, put, get, del, iterate, nullptr, nullptr, nullptr, nullptr};
+        return store;
+    }
+
+    static size_t seek(void *cursor, kv_slice_t key, size_t count, uint64_t *sum)
+    {
+        const Map &map = *static_cast<Map *>(cursor);
+        size_t visited = 0;
+        for (auto at = map.lower_bound(view(key)); at != map.end() && visited < count; ++at) {
+            *sum += store_touch(slice(at->first)) + store_touch(slice(at->second));
+            visited++;
+        }
+        return visited;
+    }
+
+    static void cursor_close(void *)
+    {
+    }
+
+    static constexpr store_ops_t named(const char *name, size_t count_max = 0)
+    {
+        store_ops_t ops = {};
+        ops.name = name;
+        ops.shares_reads = true;
+        ops.count_max = count_max;
+        ops.open = open;
+        ops.close = close;
+        ops.put = put;
+        ops.get = get;
+        ops.del = del;
+        ops.iterate = iterate;
+        return ops;
+    }
+
+    static constexpr store_ops_t ordered(const char *name, size_t count_max = 0)
+    {
+        store_ops_t ops = named(name, count_max);
+        ops.cursor_open = cursor_open;
+        ops.seek = seek;
+        ops.cursor_close = cursor_close;
+        return ops;
     }
 };
 

@@ -78,7 +78,8 @@ void report_print_head(const report_t *report)
     printf("work      %zu entries", report->options->count);
     print_range("keys", report->options->key_bytes_min, report->options->key_bytes_max);
     print_range("values", report->options->value_bytes_min, report->options->value_bytes_max);
-    printf(", %zu runs, stores in turn\n", report->runs);
+    printf(", %zu runs, stores in turn, %zu %s\n", report->runs, report->options->threads,
+           report->options->threads == 1 ? "thread" : "readers at once");
     if (warning() != NULL) {
         printf("WARNING   %s\n", warning());
     }
@@ -133,7 +134,12 @@ static double ratio(double ours, double theirs)
 
 static bool is_peer(const store_ops_t *ops)
 {
-    return ops->bytes == NULL;
+    return !ops->is_engine;
+}
+
+static bool was_run(const report_t *report, size_t store, size_t benchmark)
+{
+    return report_result(report, store, benchmark, 0)->ns > 0;
 }
 
 /* ---- the table ---- */
@@ -142,7 +148,7 @@ static void print_ratios(const report_t *report, size_t store, size_t benchmark,
 {
     const double ours = spread_of(report, store, benchmark, figure).median;
     for (size_t i = 0; i < report->store_count && !is_peer(report->stores[store]); i++) {
-        if (is_peer(report->stores[i])) {
+        if (is_peer(report->stores[i]) && was_run(report, i, benchmark)) {
             const double theirs = spread_of(report, i, benchmark, figure).median;
             printf("  %.2fx %s", ratio(ours, theirs), report->stores[i]->name);
         }
@@ -154,43 +160,77 @@ static void print_rows(const report_t *report, size_t benchmark, const char *nam
 {
     for (size_t store = 0; store < report->store_count; store++) {
         const spread_t spread = spread_of(report, store, benchmark, figure);
-        printf("%-16s %-10s %9.1f %9.1f %9.1f", store == 0 ? name : "", report->stores[store]->name,
-               spread.min, spread.median, spread.max);
+        if (!was_run(report, store, benchmark)) {
+            continue;
+        }
+        printf("%-16s %-10s %9.1f %9.1f %9.1f", name, report->stores[store]->name, spread.min,
+               spread.median, spread.max);
+        name = "";
         print_ratios(report, store, benchmark, figure);
     }
 }
 
-/* The bytes of a full store; false if no benchmark left it full. */
-static bool last_bytes(const report_t *report, size_t store, store_bytes_t *bytes)
+/* The last run's; NULL if the benchmark was not run or left nothing. */
+static const work_result_t *bytes_of(const report_t *report, size_t store, size_t benchmark)
 {
-    for (size_t i = report->benchmark_count; i-- > 0;) {
-        if (!report->benchmarks[i]->leaves_empty) {
-            *bytes = report_result(report, store, i, report->runs - 1)->bytes;
-            return true;
+    const work_result_t *const result = report_result(report, store, benchmark, report->runs - 1);
+    return was_run(report, store, benchmark) && result->entries > 0 ? result : NULL;
+}
+
+/* Whether this benchmark leaves other bytes than the ones before it in the list. */
+static bool is_own_state(const report_t *report, size_t benchmark)
+{
+    const int kind = report->benchmarks[benchmark]->kind;
+    const bool other = (kind & WORK_LEAVES_OTHER) != 0;
+    for (size_t i = 0; i < benchmark && !other; i++) {
+        if ((report->benchmarks[i]->kind & WORK_LEAVES_OTHER) == 0) {
+            return false;
         }
     }
-    return false;
+    return (kind & WORK_LEAVES_EMPTY) == 0;
+}
+
+static void print_bytes_after(const report_t *report, size_t benchmark)
+{
+    const char *name = report->benchmarks[benchmark]->name;
+    for (size_t store = 0; store < report->store_count; store++) {
+        const work_result_t *const result = bytes_of(report, store, benchmark);
+        if (result == NULL) {
+            continue;
+        }
+        const double count = (double)result->entries;
+        const store_bytes_t *const bytes = &result->bytes;
+        printf("%-16s %-10s %9.2f", name, report->stores[store]->name,
+               (double)bytes->total / count);
+        name = "";
+        if (!is_peer(report->stores[store])) {
+            printf(" %9.2f %9.2f %9.2f %9.2f", (double)bytes->key / count,
+                   (double)bytes->value / count, (double)bytes->index / count,
+                   (double)bytes->slack / count);
+        }
+        printf("\n");
+    }
 }
 
 static void print_bytes(const report_t *report)
 {
-    const double count = (double)report->options->count;
-    store_bytes_t bytes;
-    if (!last_bytes(report, 0, &bytes)) {
-        return;
-    }
-    printf("\n%-16s %-10s %9s %9s %9s %9s %9s\n", "bytes an entry", "", "total", "key", "value",
-           "index", "slack");
-    for (size_t store = 0; store < report->store_count; store++) {
-        (void)last_bytes(report, store, &bytes);
-        printf("%-16s %-10s %9.2f", "", report->stores[store]->name, (double)bytes.total / count);
-        if (!is_peer(report->stores[store])) {
-            printf(" %9.2f %9.2f %9.2f %9.2f", (double)bytes.key / count,
-                   (double)bytes.value / count, (double)bytes.index / count,
-                   (double)bytes.slack / count);
+    printf("\n%-16s %-10s %9s %9s %9s %9s %9s\n", "bytes an entry", "store", "total", "key",
+           "value", "index", "slack");
+    for (size_t i = 0; i < report->benchmark_count; i++) {
+        if (is_own_state(report, i)) {
+            print_bytes_after(report, i);
         }
-        printf("\n");
     }
+}
+
+static bool was_timed_singly(const report_t *report, size_t benchmark)
+{
+    for (size_t store = 0; store < report->store_count; store++) {
+        if (report_result(report, store, benchmark, 0)->longest_ns > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void report_print_table(const report_t *report)
@@ -199,7 +239,7 @@ void report_print_table(const report_t *report)
            "max");
     for (size_t i = 0; i < report->benchmark_count; i++) {
         print_rows(report, i, report->benchmarks[i]->name, figure_ns);
-        if (report_result(report, 0, i, 0)->longest_ns > 0) {
+        if (was_timed_singly(report, i)) {
             print_rows(report, i, " single put", figure_median);
             print_rows(report, i, " longest put", figure_longest);
         }
@@ -235,9 +275,11 @@ static void print_json_head(const report_t *report)
     print_json_string(KVBENCH_COMMIT);
     printf(", \"warning\": ");
     print_json_string(warning() != NULL ? warning() : "");
-    printf(", \"num\": %zu, \"key_size\": [%zu, %zu], \"value_size\": [%zu, %zu], \"runs\": %zu",
+    printf(", \"num\": %zu, \"key_size\": [%zu, %zu], \"value_size\": [%zu, %zu], \"runs\": %zu, "
+           "\"threads\": %zu",
            report->options->count, report->options->key_bytes_min, report->options->key_bytes_max,
-           report->options->value_bytes_min, report->options->value_bytes_max, report->runs);
+           report->options->value_bytes_min, report->options->value_bytes_max, report->runs,
+           report->options->threads);
 }
 
 static void print_json_spread(const char *name, spread_t spread)
@@ -255,31 +297,40 @@ static void print_json_result(const report_t *report, size_t store, size_t bench
         print_json_spread("single_ns", spread_of(report, store, benchmark, figure_median));
         print_json_spread("longest_ns", spread_of(report, store, benchmark, figure_longest));
     }
+    const work_result_t *const result = bytes_of(report, store, benchmark);
+    if (result != NULL) {
+        const store_bytes_t *const bytes = &result->bytes;
+        printf(", \"entries\": %zu, \"bytes\": {\"total\": %zu, \"key\": %zu, \"value\": %zu, "
+               "\"index\": %zu, \"slack\": %zu}",
+               result->entries, bytes->total, bytes->key, bytes->value, bytes->index, bytes->slack);
+    }
     printf("}");
 }
 
-static void print_json_bytes(const report_t *report, size_t store)
+static void print_json_store(const store_ops_t *store)
 {
-    store_bytes_t bytes = {0};
-    (void)last_bytes(report, store, &bytes);
-    printf("{\"store\": \"%s\", \"total\": %zu, \"key\": %zu, \"value\": %zu, \"index\": %zu, "
-           "\"slack\": %zu}",
-           report->stores[store]->name, bytes.total, bytes.key, bytes.value, bytes.index,
-           bytes.slack);
+    printf("{\"name\": \"%s\", \"engine\": %s, \"ordered\": %s}", store->name,
+           store->is_engine ? "true" : "false", store->seek != NULL ? "true" : "false");
 }
 
 void report_print_json(const report_t *report)
 {
     print_json_head(report);
-    printf(",\n \"results\": [");
-    for (size_t i = 0; i < report->benchmark_count * report->store_count; i++) {
-        printf(i == 0 ? "\n  " : ",\n  ");
-        print_json_result(report, i % report->store_count, i / report->store_count);
-    }
-    printf("],\n \"bytes\": [");
+    printf(",\n \"stores\": [");
     for (size_t i = 0; i < report->store_count; i++) {
         printf(i == 0 ? "\n  " : ",\n  ");
-        print_json_bytes(report, i);
+        print_json_store(report->stores[i]);
+    }
+    printf("],\n \"results\": [");
+    const char *between = "\n  ";
+    for (size_t i = 0; i < report->benchmark_count * report->store_count; i++) {
+        const size_t store = i % report->store_count;
+        const size_t benchmark = i / report->store_count;
+        if (was_run(report, store, benchmark)) {
+            printf("%s", between);
+            print_json_result(report, store, benchmark);
+            between = ",\n  ";
+        }
     }
     printf("]}\n");
 }

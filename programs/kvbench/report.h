@@ -5,7 +5,7 @@
 
 #include "kvbench/work.h"
 
-#define REPORT_STORES_MAX 16u
+#define REPORT_STORES_MAX 32u
 #define REPORT_BENCHMARKS_MAX 32u
 
 /* Everything that was measured: results[store][benchmark][run]. */

@@ -10,24 +10,17 @@
 #include "kvbench_config.h"
 
 #define SCAN_COUNT 1000u
+#define CONVERT_STEP 1000u
+#define ENGINES_MAX 8u
+#define ARRAY_COUNT_MAX 20000u /* an engine that looks at every entry */
 
 /* ---- engines ---- */
 
-static void *open_engine(const char *name)
+static void *engine_open(const store_ops_t *self)
 {
     const kv_engine_options_t options = {.hash_seed = UINT64_C(0x5eed)};
     kv_engine_t *engine = NULL;
-    return kv_engine_open(name, &options, &engine) == KV_OK ? engine : NULL;
-}
-
-static void *hash_open(void)
-{
-    return open_engine("hash");
-}
-
-static void *bptree_open(void)
-{
-    return open_engine("bptree");
+    return kv_engine_open(self->name, &options, &engine) == KV_OK ? engine : NULL;
 }
 
 static void engine_close(void *store)
@@ -54,21 +47,45 @@ static bool engine_del(void *store, kv_slice_t key)
     return engine->ops->del(engine, key) == KV_OK;
 }
 
-static uint64_t engine_iterate(void *store)
+static void *engine_cursor_open(void *store)
 {
     kv_engine_t *const engine = store;
     kv_cursor_t *cursor = NULL;
-    uint64_t sum = 0;
-    if (engine->ops->cursor_open(engine, &cursor) != KV_OK) {
-        return 0;
-    }
-    kv_status_t status = engine->ops->cursor_first(cursor);
+    return engine->ops->cursor_open(engine, &cursor) == KV_OK ? cursor : NULL;
+}
+
+static void engine_cursor_close(void *cursor)
+{
+    ((kv_cursor_t *)cursor)->ops->cursor_close(cursor);
+}
+
+/* Visits up to count entries from where the cursor was moved to. */
+static size_t visit(kv_cursor_t *cursor, kv_status_t status, size_t count, uint64_t *sum)
+{
+    const kv_engine_ops_t *const ops = cursor->ops;
+    size_t visited = 0;
     while (status == KV_OK) {
-        sum += store_touch(engine->ops->cursor_key(cursor));
-        sum += store_touch(engine->ops->cursor_value(cursor));
-        status = engine->ops->cursor_next(cursor);
+        *sum += store_touch(ops->cursor_key(cursor)) + store_touch(ops->cursor_value(cursor));
+        visited++;
+        status = visited < count ? ops->cursor_next(cursor) : KV_NOT_FOUND;
     }
-    engine->ops->cursor_close(cursor);
+    return visited;
+}
+
+static size_t engine_seek(void *cursor, kv_slice_t key, size_t count, uint64_t *sum)
+{
+    kv_cursor_t *const moving = cursor;
+    return visit(moving, moving->ops->cursor_seek(moving, key), count, sum);
+}
+
+static uint64_t engine_iterate(void *store)
+{
+    kv_cursor_t *const cursor = engine_cursor_open(store);
+    uint64_t sum = 0;
+    if (cursor != NULL) {
+        (void)visit(cursor, cursor->ops->cursor_first(cursor), SIZE_MAX, &sum);
+        engine_cursor_close(cursor);
+    }
     return sum;
 }
 
@@ -111,33 +128,49 @@ static void engine_bytes(void *store, store_bytes_t *bytes)
     }
 }
 
-static const store_ops_t store_hash = {
-    .name = "hash",
-    .open = hash_open,
-    .close = engine_close,
-    .put = engine_put,
-    .get = engine_get,
-    .del = engine_del,
-    .iterate = engine_iterate,
-    .get_many = engine_get_many,
-    .prefetch = engine_prefetch,
-    .scan = engine_scan,
-    .bytes = engine_bytes,
-};
+static bool engine_convert(void **store, const char *name)
+{
+    kv_engine_t *engine = *store;
+    kv_status_t status = kv_engine_convert_begin(engine, name, NULL, &engine);
+    for (bool done = false; status == KV_OK && !done;) {
+        status = kv_engine_convert_step(engine, CONVERT_STEP, &done);
+    }
+    status = kv_engine_convert_end(engine, &engine);
+    *store = engine;
+    return status == KV_OK;
+}
 
-static const store_ops_t store_bptree = {
-    .name = "bptree",
-    .open = bptree_open,
-    .close = engine_close,
-    .put = engine_put,
-    .get = engine_get,
-    .del = engine_del,
-    .iterate = engine_iterate,
-    .get_many = engine_get_many,
-    .prefetch = engine_prefetch,
-    .scan = engine_scan,
-    .bytes = engine_bytes,
-};
+static void engine_compact(void *store)
+{
+    kv_engine_t *const engine = store;
+    while (engine->ops->relocate(engine, SCAN_COUNT) == SCAN_COUNT) {
+    }
+}
+
+static store_ops_t engine_row(const kv_engine_ops_t *ops)
+{
+    return (store_ops_t){
+        .name = ops->name,
+        .is_engine = true,
+        .shares_reads = true,
+        .count_max = strcmp(ops->name, "array") == 0 ? ARRAY_COUNT_MAX : 0,
+        .open = engine_open,
+        .close = engine_close,
+        .put = engine_put,
+        .get = engine_get,
+        .del = engine_del,
+        .iterate = engine_iterate,
+        .get_many = engine_get_many,
+        .prefetch = engine_prefetch,
+        .scan = engine_scan,
+        .bytes = engine_bytes,
+        .cursor_open = ops->ordered ? engine_cursor_open : NULL,
+        .seek = ops->ordered ? engine_seek : NULL,
+        .cursor_close = engine_cursor_close,
+        .convert = engine_convert,
+        .compact = engine_compact,
+    };
+}
 
 /* ---- the table; KVBENCH_PEERS(X) lists the peers of this build ---- */
 
@@ -145,15 +178,31 @@ static const store_ops_t store_bptree = {
 KVBENCH_PEERS(DECLARE_PEER)
 #undef DECLARE_PEER
 
-static const store_ops_t *const stores[] = {&store_hash, &store_bptree,
 #define PEER_ROW(name) &store_##name,
-                                            KVBENCH_PEERS(PEER_ROW)
+static const store_ops_t *const peers[] = {KVBENCH_PEERS(PEER_ROW) NULL};
 #undef PEER_ROW
-};
+
+static const store_ops_t *engine_at(size_t number)
+{
+    static store_ops_t rows[ENGINES_MAX];
+    const kv_engine_ops_t *const ops = number < ENGINES_MAX ? kv_engine_at(number) : NULL;
+    if (ops != NULL && rows[number].name == NULL) {
+        rows[number] = engine_row(ops);
+    }
+    return ops != NULL ? &rows[number] : NULL;
+}
 
 const store_ops_t *store_at(size_t number)
 {
-    return number < sizeof stores / sizeof stores[0] ? stores[number] : NULL;
+    size_t engines = 0;
+    while (engine_at(engines) != NULL) {
+        engines++;
+    }
+    if (number < engines) {
+        return engine_at(number);
+    }
+    number -= engines;
+    return number < sizeof peers / sizeof peers[0] ? peers[number] : NULL;
 }
 
 const store_ops_t *store_find(const char *name)

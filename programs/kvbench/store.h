@@ -28,7 +28,10 @@ typedef struct store_bytes {
 
 typedef struct store_ops {
     const char *name;
-    void *(*open)(void); /* NULL: no memory */
+    bool is_engine;    /* ours, behind the engine seam */
+    bool shares_reads; /* several threads may get at once */
+    size_t count_max;  /* entries it can be asked to hold; 0: any number */
+    void *(*open)(const struct store_ops *self); /* NULL: no memory */
     void (*close)(void *store);
     bool (*put)(void *store, kv_slice_t key, kv_slice_t value);
     bool (*get)(void *store, kv_slice_t key, kv_slice_t *value);
@@ -40,7 +43,18 @@ typedef struct store_ops {
     void (*get_many)(void *store, size_t count, const kv_slice_t *keys, kv_slice_t *values);
     void (*prefetch)(void *store, size_t count, const kv_slice_t *keys);
     uint64_t (*scan)(void *store);
-    void (*bytes)(void *store, store_bytes_t *bytes);
+    void (*bytes)(void *store, store_bytes_t *bytes); /* NULL: what malloc says */
+
+    /* Ordered stores, else NULL: visits count entries from key on, or up to the end. Adds to *sum
+     * and returns how many there were. A cursor lasts until the next write. */
+    void *(*cursor_open)(void *store);
+    size_t (*seek)(void *cursor, kv_slice_t key, size_t count, uint64_t *sum);
+    void (*cursor_close)(void *cursor);
+
+    /* Engines, else NULL. Becomes the engine called name, a thousand entries a step; and gives back
+     * what deleting has left behind. */
+    bool (*convert)(void **store, const char *name);
+    void (*compact)(void *store);
 } store_ops_t;
 
 /* Something that depends on the bytes at both ends of an entry. */

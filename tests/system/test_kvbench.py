@@ -6,12 +6,14 @@ import subprocess
 
 import pytest
 
-BENCHMARKS = ["fillrandom", "readrandom", "readmissing", "readgroup", "overwrite", "overwritegroup", "iterate", "scan",
-              "delete", "fillgroup", "deletegroup", "putlatency"]
+EVERYWHERE = ["fillrandom", "readrandom", "readmissing", "readzipf", "readgroup", "iterate", "scan", "overwrite",
+              "overwritegroup", "mixed", "deletehalf", "delete", "fillgroup", "deletegroup", "fillseq", "putlatency"]
+ORDERED = ["seek", "scan100"]
+ENGINES = ["convert"]
 
 
 def kvbench(*options):
-    return subprocess.run([os.environ["KVBENCH"], *options], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([os.environ["KVBENCH"], *options], capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_every_benchmark_has_a_result_for_every_store():
@@ -20,18 +22,42 @@ def test_every_benchmark_has_a_result_for_every_store():
     report = json.loads(done.stdout)
     assert (report["num"], report["runs"]) == (500, 2)
     assert (report["key_size"], report["value_size"]) == ([20, 40], [256, 256])
-    stores = [row["store"] for row in report["bytes"]]
-    assert stores[0] == "hash"
+    stores = {row["name"]: row for row in report["stores"]}
+    assert list(stores)[0] == "hash" and stores["hash"]["engine"] and not stores["hash"]["ordered"]
+    expected = set()
+    for name, store in stores.items():
+        benchmarks = EVERYWHERE + ORDERED * store["ordered"] + ENGINES * store["engine"]
+        expected |= {(benchmark, name) for benchmark in benchmarks}
     rows = {(row["benchmark"], row["store"]): row["ns"] for row in report["results"]}
-    assert set(rows) == {(benchmark, store) for benchmark in BENCHMARKS for store in stores}
+    assert set(rows) == expected
     assert all(0 < ns["min"] <= ns["median"] <= ns["max"] for ns in rows.values())
 
 
 def test_the_bytes_of_an_engine_sum_up():
-    report = json.loads(kvbench("--num=1000", "--runs=1", "--json", "--engines=hash", "--benchmarks=fillrandom").stdout)
-    row = report["bytes"][0]
-    assert (row["key"], row["value"]) == (16 * 1000, 32 * 1000)
-    assert row["key"] + row["value"] + row["index"] + row["slack"] == row["total"]
+    report = json.loads(kvbench("--num=1000", "--runs=1", "--json", "--engines=hash,bptree",
+                                "--benchmarks=fillrandom,deletehalf,delete").stdout)
+    rows = {(row["benchmark"], row["store"]): row for row in report["results"]}
+    for name in ("hash", "bptree"):
+        for benchmark, entries in (("fillrandom", 1000), ("deletehalf", 500)):
+            row = rows[benchmark, name]
+            parts = row["bytes"]
+            assert row["entries"] == entries and parts["value"] == 32 * entries
+            assert parts["key"] == 16 * entries or name == "bptree"
+            assert parts["key"] + parts["value"] + parts["index"] + parts["slack"] == parts["total"]
+        assert "bytes" not in rows["delete", name]
+
+
+def test_readers_share_an_engine():
+    report = json.loads(kvbench("--num=2000", "--runs=1", "--json", "--threads=3", "--engines=hash,bptree",
+                                "--benchmarks=readrandom,readgroup,readzipf,seek,overwrite").stdout)
+    assert report["threads"] == 3
+    assert len(report["results"]) == 9
+
+
+def test_an_engine_for_few_entries_is_left_out():
+    done = kvbench("--num=30000", "--runs=1", "--benchmarks=fillrandom", "--json")
+    names = {row["name"] for row in json.loads(done.stdout)["stores"]}
+    assert "hash" in names and not names & {"array", "vector", "flatmap"}
 
 
 def test_the_table_names_machine_build_and_commit():
@@ -47,7 +73,7 @@ def test_help_and_version():
     assert kvbench("--version").stdout.startswith("kvbench ")
 
 
-@pytest.mark.parametrize("option", ["--num=0", "--num=x", "--num=5x", "--runs=0", "--key-size=4", "--key-size=20-10",
+@pytest.mark.parametrize("option", ["--num=0", "--num=x", "--num=5x", "--runs=0", "--threads=0", "--key-size=4", "--key-size=20-10",
                                     "--value-size=-1", "--engines=nothing", "--benchmarks=,", "--nothing", "word"])
 def test_what_makes_no_sense_is_refused_in_one_line(option):
     done = kvbench(option)
