@@ -492,10 +492,11 @@ kv_status_t kvi_bptree_key_at(kv_engine_t *engine, uint64_t number, kv_slice_t *
 kv_status_t kvi_bptree_put(kv_engine_t *engine, kv_slice_t key, kv_slice_t value);
 kv_status_t kvi_bptree_place(kv_engine_t *engine, kv_slice_t key, size_t value_bytes,
                              size_t keep_bytes, char **place);
-/* As place, where kvi_bptree_descend has already found the path to key. The path is not valid
- * afterwards. */
-kv_status_t kvi_bptree_place_at(kvi_bptree_t *tree, kvi_path_t *path, kv_slice_t key,
-                                size_t value_bytes, size_t keep_bytes, char **place);
+/* Where key stands or would stand. Valid until an entry is written or sought again. */
+kvi_path_t *kvi_bptree_find_place(kvi_bptree_t *tree, kv_slice_t key);
+/* As place, for the key that was sought last, where no entry was written since. */
+kv_status_t kvi_bptree_place_found(kvi_bptree_t *tree, kv_slice_t key, size_t value_bytes,
+                                   size_t keep_bytes, char **place);
 kv_status_t kvi_bptree_del(kv_engine_t *engine, kv_slice_t key);
 
 /* ---- bptree_walk.c ---- */

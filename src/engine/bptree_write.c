@@ -287,15 +287,20 @@ static bool goes_on_at_edge(kvi_bptree_t *tree, kv_slice_t key)
     return true;
 }
 
-static kv_status_t fulfil(kvi_bptree_t *tree, wish_t *wish, char **place)
+kvi_path_t *kvi_bptree_find_place(kvi_bptree_t *tree, kv_slice_t key)
 {
     kvi_path_t *const path = &tree->edge;
-    if (wish->key.size > KV_KEY_BYTES_MAX) {
-        return KV_TOO_LARGE;
+    if (!goes_on_at_edge(tree, key)) {
+        kvi_bptree_descend(tree, key, path);
     }
-    if (!goes_on_at_edge(tree, wish->key)) {
-        kvi_bptree_descend(tree, wish->key, path);
-    }
+    tree->edge_changes = EDGE_UNKNOWN;
+    return path;
+}
+
+/* Where kvi_bptree_find_place has led. */
+static kv_status_t fulfil_found(kvi_bptree_t *tree, wish_t *wish, char **place)
+{
+    kvi_path_t *const path = &tree->edge;
     const kv_status_t status = fulfil_at(tree, path, wish, place);
     const bool at_edge =
         status == KV_OK && path->slot + 1 == path->leaf->count && kvi_path_is_at_end(tree, path);
@@ -303,11 +308,20 @@ static kv_status_t fulfil(kvi_bptree_t *tree, wish_t *wish, char **place)
     return status;
 }
 
-kv_status_t kvi_bptree_place_at(kvi_bptree_t *tree, kvi_path_t *path, kv_slice_t key,
-                                size_t value_bytes, size_t keep_bytes, char **place)
+static kv_status_t fulfil(kvi_bptree_t *tree, wish_t *wish, char **place)
+{
+    if (wish->key.size > KV_KEY_BYTES_MAX) {
+        return KV_TOO_LARGE;
+    }
+    (void)kvi_bptree_find_place(tree, wish->key);
+    return fulfil_found(tree, wish, place);
+}
+
+kv_status_t kvi_bptree_place_found(kvi_bptree_t *tree, kv_slice_t key, size_t value_bytes,
+                                   size_t keep_bytes, char **place)
 {
     wish_t wish = {key, value_bytes, keep_bytes, 0};
-    return fulfil_at(tree, path, &wish, place);
+    return fulfil_found(tree, &wish, place);
 }
 
 kv_status_t kvi_bptree_place(kv_engine_t *engine, kv_slice_t key, size_t value_bytes,

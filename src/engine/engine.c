@@ -5,10 +5,8 @@
 #include "engine/engine.h"
 
 static const kv_engine_ops_t *const engines[] = {
-    &kvi_hash_engine,
-    &kvi_bptree_engine,
-    &kvi_rbtree_engine,
-    &kvi_array_engine,
+    &kvi_hash_engine,  &kvi_bptree_engine,   &kvi_rbtree_engine,
+    &kvi_array_engine, &kvi_memtable_engine,
 };
 
 const kv_engine_ops_t *kv_engine_at(size_t number)

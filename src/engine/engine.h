@@ -9,5 +9,6 @@ extern const kv_engine_ops_t kvi_array_engine;
 extern const kv_engine_ops_t kvi_hash_engine;
 extern const kv_engine_ops_t kvi_bptree_engine;
 extern const kv_engine_ops_t kvi_rbtree_engine;
+extern const kv_engine_ops_t kvi_memtable_engine;
 
 #endif

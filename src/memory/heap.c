@@ -547,6 +547,27 @@ void kvi_heap_clear(kvi_heap_t *heap)
     }
 }
 
+/* ---- sealing ---- */
+
+static bool protect_list(uint32_t list, bool writable)
+{
+    bool done = true;
+    for (uint32_t first = list; first != 0; first = entry(first)->next) {
+        const size_t bytes = (size_t)entry(first)->run_blocks << KVI_BLOCK_SHIFT;
+        done = kvi_os_protect(kvi_block_address(first), bytes, writable) && done;
+    }
+    return done;
+}
+
+bool kvi_heap_protect(const kvi_heap_t *heap, bool writable)
+{
+    bool done = protect_list(heap->large_list, writable);
+    for (size_t i = 0; i < KVI_CLASSES; i++) {
+        done = protect_list(heap->classes[i].list, writable) && done;
+    }
+    return done;
+}
+
 /* ---- check ---- */
 
 static size_t free_bits(uint32_t first)

@@ -106,6 +106,8 @@ bool kvi_heap_is_sparse(const kvi_heap_t *heap, const void *object);
  * those with the smallest part lost. */
 uint32_t kvi_heap_span_blocks(size_t object_bytes);
 size_t kvi_heap_obtained(const kvi_heap_t *heap);
+/* Makes all blocks read-only, or writable again. False when the system refused somewhere. */
+bool kvi_heap_protect(const kvi_heap_t *heap, bool writable);
 kv_status_t kvi_heap_check(const kvi_heap_t *heap);
 
 static inline size_t kvi_load(const _Atomic size_t *counter)

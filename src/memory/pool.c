@@ -456,6 +456,20 @@ size_t kv_pool_trim(kv_pool_t *pool)
     return before - kvi_heap_obtained(&pool->heap);
 }
 
+bool kvi_pool_seal(kv_pool_t *pool)
+{
+    const bool sealed = kvi_heap_protect(&pool->heap, false);
+    if (!sealed) {
+        kvi_pool_unseal(pool);
+    }
+    return sealed;
+}
+
+void kvi_pool_unseal(kv_pool_t *pool)
+{
+    (void)kvi_heap_protect(&pool->heap, true);
+}
+
 size_t kvi_pool_good_size(const kv_pool_t *pool, size_t size)
 {
     const size_t bytes = guarded(size);

@@ -33,6 +33,12 @@ static inline uint32_t kvi_pool_ref(const kv_pool_t *pool, const void *object)
 /* Bytes that an allocation of size bytes could use without taking more memory: its usable size. */
 size_t kvi_pool_good_size(const kv_pool_t *pool, size_t size);
 
+/* Makes all blocks of the pool read-only: whoever writes to one of its objects is stopped by the
+ * system (SIGSEGV). The pool may then only be read, by any number of threads, until it is unsealed,
+ * which it must be before it is destroyed. False, with nothing sealed, when the system refuses. */
+bool kvi_pool_seal(kv_pool_t *pool);
+void kvi_pool_unseal(kv_pool_t *pool);
+
 /* Like kv_pool_create; direct decides whether every call goes straight to the heap, which poisons
  * free objects, instead of leaving it to kvi_os_checked(). For tests. */
 kv_pool_t *kvi_pool_create_direct(const kv_pool_options_t *options, bool direct);

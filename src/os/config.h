@@ -5,6 +5,7 @@
  *   ENABLE_MEM_POOL   undefined or 0: kv_store_malloc is plain malloc
  *                     1, any other number or bare: the pool
  *   KVI_HARDENED      1: canaries behind objects, misuse is detected and reported
+ *   NDEBUG            undefined: assertions are on, and so are dear guards against our own bugs
  */
 #ifndef KVI_OS_CONFIG_H
 #define KVI_OS_CONFIG_H
@@ -28,7 +29,17 @@
 #define KVI_CONFIG_HARDENED 0
 #endif
 
-enum { kvi_mem_pool = KVI_CONFIG_POOL, kvi_hardened = KVI_CONFIG_HARDENED };
+#if defined(NDEBUG)
+#define KVI_CONFIG_DEBUG 0
+#else
+#define KVI_CONFIG_DEBUG 1
+#endif
+
+enum {
+    kvi_mem_pool = KVI_CONFIG_POOL,
+    kvi_hardened = KVI_CONFIG_HARDENED,
+    kvi_debug = KVI_CONFIG_DEBUG
+};
 
 /* Which checker of memory errors this file is compiled for. */
 #if defined(__SANITIZE_ADDRESS__)

@@ -22,6 +22,9 @@ bool kvi_os_commit(void *address, size_t bytes);
 void kvi_os_purge(void *address, size_t bytes);
 /* Asks for huge pages (or ordinary ones) in this range from now on. A hint. */
 void kvi_os_advise_huge(void *address, size_t bytes, bool huge);
+/* Lets pages of a reservation be read alone, where a write is then a fault of the process, or be
+ * written again. False when the system refuses. */
+bool kvi_os_protect(void *address, size_t bytes, bool writable);
 /* Ends a whole reservation. */
 void kvi_os_release(void *address, size_t bytes);
 size_t kvi_os_page_size(void);

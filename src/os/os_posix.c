@@ -37,6 +37,11 @@ bool kvi_os_commit(void *address, size_t bytes)
     return mprotect(address, bytes, PROT_READ | PROT_WRITE) == 0;
 }
 
+bool kvi_os_protect(void *address, size_t bytes, bool writable)
+{
+    return mprotect(address, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ) == 0;
+}
+
 void kvi_os_purge(void *address, size_t bytes)
 {
     if (madvise(address, bytes, MADV_DONTNEED) != 0) {
