@@ -15,6 +15,7 @@ BUILD = os.environ["KV_BUILD"]
 SOURCE = os.environ["KV_SOURCE"]
 MEMORY = os.path.join(BUILD, "bench", "bench_memory")
 LOAD = os.path.join(BUILD, "bench", "kvload")
+ENGINES = os.path.join(SOURCE, "bench", "engines", "bench_engines.py")
 SERVER = os.path.join(SOURCE, "bench", "server", "bench_server.py")
 KVSERVER = os.path.join(BUILD, "kvserver")
 
@@ -24,6 +25,26 @@ needs_kvserver = pytest.mark.skipif(not os.path.exists(KVSERVER), reason="kvserv
 
 def run(*command):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def bench_engines(*options):
+    return run(sys.executable, ENGINES, "--build", BUILD, "--scale", "1000", "--runs", "1", *options)
+
+
+def test_every_row_of_the_engines_is_measured():
+    done = bench_engines("--markdown")
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    for start in ("hash: get ", "hash: longest put", "bptree: after deleting half", "rbtree: iterate"):
+        assert any(line.startswith(f"| {start}") for line in lines), start
+    assert all(line.count("|") == 7 for line in lines)
+    assert done.stdout.splitlines()[-1].endswith("goals met")
+
+
+def test_engines_can_be_chosen():
+    done = bench_engines("--engines", "hash", "--json")
+    assert set(json.loads(done.stdout)) == {"hash", "mixed-keys", "large"}
+    assert bench_engines("--engines", "nothing").returncode != 0
 
 
 @needs_memory
