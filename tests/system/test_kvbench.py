@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+import sys
+from xml.etree import ElementTree
 
 import pytest
 
@@ -80,3 +82,40 @@ def test_what_makes_no_sense_is_refused_in_one_line(option):
     assert done.returncode == 1
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1 and "kvbench" in done.stderr
+
+
+def plot(*arguments):
+    script = os.path.join(os.environ["KV_SOURCE"], "tools", "plot_bench.py")
+    return subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_plot_has_a_panel_for_each_benchmark(tmp_path):
+    files = []
+    for num in ("100", "1000", "3000"):
+        path = tmp_path / f"{num}.json"
+        path.write_text(kvbench("--json", "--runs=2", f"--num={num}", "--engines=hash,bptree",
+                                "--benchmarks=fillrandom,readrandom,seek").stdout)
+        files.append(str(path))
+    output = tmp_path / "engines.svg"
+    done = plot("--output", str(output), *files)
+    assert done.returncode == 0, done.stderr
+    root = ElementTree.parse(output).getroot()
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    for title in ("fillrandom, ns an operation", "readrandom, ns an operation", "seek, ns an operation",
+                  "bytes an entry", "hash", "bptree"):
+        assert title in texts
+    lines = list(root.iter("{http://www.w3.org/2000/svg}polyline"))
+    assert len(lines) == 7  # two stores in three panels, the ordered one in the fourth
+    assert all(len(line.get("points").split()) == len(files) for line in lines)
+    width, height = float(root.get("width")), float(root.get("height"))
+    for point in (point for line in lines for point in line.get("points").split()):
+        x, y = map(float, point.split(","))
+        assert 0 <= x <= width and 0 <= y <= height
+
+
+def test_a_plot_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "other.json"
+    path.write_text("{}")
+    done = plot("--output", str(tmp_path / "x.svg"), str(path))
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "x.svg").exists()
