@@ -48,7 +48,7 @@ kv_status_t kv_engine_estimate(const char *name, uint64_t count, size_t key_byte
                                size_t value_bytes, size_t *bytes)
 {
     const kv_engine_ops_t *const ops = kv_engine_find(name);
-    if (ops == NULL || ops->estimate == NULL) {
+    if (ops == NULL) {
         return KV_UNSUPPORTED;
     }
     if (key_bytes > KV_KEY_BYTES_MAX || value_bytes > KV_VALUE_BYTES_MAX) {

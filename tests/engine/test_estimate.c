@@ -65,18 +65,14 @@ static void measure(const kv_engine_ops_t *row, const shape_t *shape)
 
 static void estimates_are_close(void **state)
 {
-    const kv_engine_ops_t *const row = *state;
-    for (size_t i = 0; row->estimate != NULL && i < sizeof shapes / sizeof shapes[0]; i++) {
-        measure(row, &shapes[i]);
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        measure(*state, &shapes[i]);
     }
 }
 
 static void odd_questions_have_answers(void **state)
 {
     const kv_engine_ops_t *const row = *state;
-    if (row->estimate == NULL) {
-        return;
-    }
     size_t nothing = 0;
     size_t one = 0;
     size_t bytes = 0;
