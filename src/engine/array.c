@@ -55,37 +55,39 @@ static inline tags_t spread(uint16_t tag)
     return (tags_t){tag, tag, tag, tag, tag, tag, tag, tag};
 }
 
-/* The slot of the group with this key, or GROUP_SLOTS. */
-static uint32_t find_in_group(const kvi_array_page_t *page, const uint16_t *group, tags_t wanted,
-                              kv_slice_t key)
+/* The first slot with this key among those of a mask, counted from `from` on; UINT32_MAX: none. */
+static uint32_t find_in_mask(const kvi_array_page_t *page, uint64_t mask, uint32_t from,
+                             kv_slice_t key)
 {
-    for (uint32_t mask = match_group(group, wanted); mask != 0; mask &= mask - 1) {
-        const uint32_t slot = (uint32_t)__builtin_ctz(mask);
-        const uint16_t offset = group[GROUP_SLOTS + slot];
+    for (; mask != 0; mask &= mask - 1) {
+        const uint32_t slot = from + (uint32_t)__builtin_ctzll(mask);
+        const uint16_t offset = *kvi_page_offset(page, slot);
         if (offset != 0 && kvi_slice_equal(kvi_record_key((const char *)page + offset), key)) {
             return slot;
         }
     }
-    return GROUP_SLOTS;
+    return UINT32_MAX;
 }
 
-/* The slot with this key, or UINT32_MAX. Two groups at a step. */
+/* The slot with this key, or UINT32_MAX. Two groups at a step; one that is alone is compared with
+ * itself. */
 static inline uint32_t find_in_page(const kvi_array_page_t *page, tags_t wanted, kv_slice_t key)
 {
-    const size_t stride = page->group_bytes / sizeof(uint16_t);
     const uint32_t groups = (uint32_t)kvi_page_groups(page->slots);
-    const uint16_t *group = kvi_page_group(page, 0);
+    const size_t stride = page->group_bytes / sizeof(uint16_t);
+    const uint16_t *first = kvi_page_group(page, 0);
     for (uint32_t i = 0; i < groups; i += 2) {
-        const uint32_t step = groups - i < 2 ? 1 : 2;
-        const halves_t first = compare_group(group, wanted);
-        const halves_t both = step == 2 ? first | compare_group(group + stride, wanted) : first;
-        for (uint32_t k = 0; is_any(both) && k < step; k++) {
-            const uint32_t slot = find_in_group(page, group + k * stride, wanted, key);
-            if (slot < GROUP_SLOTS) {
-                return (i + k) * GROUP_SLOTS + slot;
+        const uint16_t *const second = i + 1 < groups ? first + stride : first;
+        if (is_any(compare_group(first, wanted) | compare_group(second, wanted))) {
+            const uint64_t mask =
+                match_group(first, wanted) |
+                (i + 1 < groups ? (uint64_t)match_group(second, wanted) << GROUP_SLOTS : 0);
+            const uint32_t slot = find_in_mask(page, mask, i * GROUP_SLOTS, key);
+            if (slot != UINT32_MAX) {
+                return slot;
             }
         }
-        group += 2 * stride;
+        first += 2 * stride;
     }
     return UINT32_MAX;
 }

@@ -130,9 +130,9 @@ size_t kvi_page_needed(const kvi_page_plan_t *plan)
     return lay_out(plan).needed;
 }
 
-/* The only page doubles as it grows; with others before it, the last page has its full size at once,
- * so that few size classes are in use. Others fit their entries, with some room for a record that
- * has grown and may again. */
+/* The only page doubles as it grows; with others before it, the last page has its full size at
+ * once, so that few size classes are in use. Others fit their entries, with some room for a record
+ * that has grown and may again. */
 static size_t choose_bytes(const kvi_array_t *array, const kvi_page_plan_t *plan, size_t needed)
 {
     size_t bytes = array->page_count > 1 ? PAGE_BYTES_MAX : PAGE_BYTES_MIN;
