@@ -419,21 +419,22 @@ static kv_status_t read_segment(reader_t *reader, kvi_wal_name_t name, const kvi
     return status;
 }
 
-/* Whether names[i] follows names[i - 1]. Where not, a segment is missing between them. */
-static kv_status_t check_neighbours(reader_t *reader, const kvi_wal_name_t *names, size_t i)
+static bool follows(kvi_wal_name_t name, kvi_wal_name_t before)
 {
-    if (names[i].sequence == names[i - 1].sequence + 1 &&
-        names[i].first_lsn >= names[i - 1].first_lsn) {
-        return KV_OK;
+    return name.sequence == before.sequence + 1 && name.first_lsn >= before.first_lsn;
+}
+
+/* Refuses a log in which a segment is missing between two others. */
+static kv_status_t check_sequences(reader_t *reader, const kvi_wal_name_t *names, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (!follows(names[i], names[i - 1])) {
+            kvi_wal_name_print(names[i], reader->name);
+            reader->expected = names[i].first_lsn;
+            return refuse(reader, KV_CORRUPT, "the segment before this one is missing");
+        }
     }
-    kvi_wal_name_print(names[i], reader->name);
-    reader->at = 0;
-    reader->expected = reader->report->last_lsn + 1;
-    if (reader->salvages) {
-        tell_lost(reader, names[i].first_lsn - 1);
-        return KV_OK;
-    }
-    return refuse(reader, KV_CORRUPT, "the segment before this one is missing");
+    return KV_OK;
 }
 
 /* For the progress. */
@@ -471,13 +472,20 @@ static kv_status_t read_names(reader_t *reader, const kvi_wal_name_t *names, siz
     } else {
         first--;
     }
-    kv_status_t status = sum_sizes(reader, names + first, count - first);
-    for (size_t i = first; status == KV_OK && i < count; i++) {
-        if (i > first) {
-            status = check_neighbours(reader, names, i);
-        }
-        if (status == KV_OK) {
-            status = read_segment(reader, names[i], i + 1 < count ? &names[i + 1] : NULL);
+    names += first;
+    count -= first;
+    kv_status_t status = reader->salvages ? KV_OK : check_sequences(reader, names, count);
+    if (status == KV_OK) {
+        status = sum_sizes(reader, names, count);
+    }
+    for (size_t i = 0; status == KV_OK && i < count; i++) {
+        const bool is_followed = i + 1 < count && follows(names[i + 1], names[i]);
+        status = read_segment(reader, names[i], is_followed ? &names[i + 1] : NULL);
+        if (status == KV_OK && i + 1 < count && !is_followed) {
+            kvi_wal_name_print(names[i + 1], reader->name);
+            reader->at = 0;
+            reader->expected = reader->report->last_lsn + 1;
+            tell_lost(reader, names[i + 1].first_lsn - 1);
         }
     }
     return status;

@@ -9,6 +9,8 @@
 
 #include "../unit/test.h"
 
+#include <concordkv/kv_memory.h>
+
 #include "log/wal.h"
 #include "os/files_sim.h"
 
