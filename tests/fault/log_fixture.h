@@ -11,6 +11,7 @@
 
 #include <concordkv/kv_memory.h>
 
+#include "log/frame.h"
 #include "log/wal.h"
 #include "os/files_sim.h"
 
@@ -102,6 +103,26 @@ static inline kv_status_t model_read(log_model_t *model)
 {
     const kvi_wal_visitor_t visitor = {.context = model, .batch = check_batch};
     return kvi_wal_read(model->files, model->snapshot, &visitor, &model->report);
+}
+
+/* No segment has a name that belongs to another one, needed for recovery or not. */
+static inline void check_headers(log_model_t *model)
+{
+    char text[KVI_FILE_NAME_BYTES];
+    kvi_wal_name_t *names = NULL;
+    size_t count = 0;
+    assert_int_equal(kvi_wal_list(model->files, &names, &count), KV_OK);
+    for (size_t i = 0; i < count; i++) {
+        size_t size = 0;
+        kvi_segment_header_t header;
+        kvi_wal_name_print(names[i], text);
+        const unsigned char *const bytes = kvi_sim_bytes(model->files, text, &size);
+        assert_int_equal(kvi_segment_header_decode(bytes, &header), KV_OK);
+        assert_int_equal(header.sequence, names[i].sequence);
+        assert_int_equal(header.first_lsn, names[i].first_lsn);
+        assert_int_equal(header.bytes, size);
+    }
+    kv_store_free(names);
 }
 
 /* Recovery after a crash: must succeed, and hold all that was promised. */

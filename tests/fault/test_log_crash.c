@@ -31,6 +31,7 @@ static bool run_to_crash(log_model_t *model, uint64_t operation, uint64_t seed)
     }
     model_stop(model);
     kvi_sim_power_loss(model->files, seed);
+    check_headers(model);
     return struck;
 }
 
