@@ -22,6 +22,8 @@
 
 #define LOCK_NAME "LOCK"
 #define LOCK_TEXT_BYTES ((size_t)128)
+#define KEYSPACES_DEFAULT ((size_t)16)
+#define KEYSPACES_MAX ((uint64_t)1 << 24) /* more were never made */
 
 struct kvi_directory {
     kvi_files_t *files;
@@ -29,6 +31,7 @@ struct kvi_directory {
     kvi_file_t *lock;
     kvi_metadata_t metadata;
     kvi_db_t *db;
+    size_t keyspaces; /* numbered ones */
     kvi_commit_t *commit;
     kvi_directory_options_t options;
     kvi_snapshot_t *snapshot;  /* NULL: none is running */
@@ -185,7 +188,7 @@ static kv_status_t read_metadata(kvi_directory_t *directory, bool *is_new,
                 : "there are data but neither meta-0 nor meta-1: an unfinished backup, or "
                   "lost files. kvtool repair saves what can be saved, into a copy");
     }
-    if (directory->options.must_exist) {
+    if (directory->options.must_exist || directory->options.read_only) {
         return refuse(report, KV_NOT_FOUND, "the directory holds no database");
     }
     *is_new = true;
@@ -210,6 +213,45 @@ static kv_status_t open_log(kvi_directory_t *directory, kvi_recovery_report_t *r
     return KV_OK;
 }
 
+/* The database with as many numbered keyspaces as it has always had, or more. */
+static kv_status_t open_database(kvi_directory_t *directory, kvi_recovery_report_t *report)
+{
+    kvi_db_options_t options = directory->options.db;
+    const uint64_t known = directory->metadata.keyspaces;
+    options.keyspaces = options.keyspaces != 0 ? options.keyspaces : KEYSPACES_DEFAULT;
+    if (known > options.keyspaces && known < KEYSPACES_MAX) {
+        options.keyspaces = (size_t)known;
+    }
+    kv_status_t status = kvi_db_open(&options, &directory->db);
+    if (status == KV_OK) {
+        directory->keyspaces = options.keyspaces;
+        status = kvi_recover(directory->files, directory->db, directory->options.progress,
+                             directory->options.progress_context, report);
+    }
+    return status == KV_OK ? KV_OK : refuse(report, status, kv_status_text(status));
+}
+
+/* From here on the directory changes. */
+static kv_status_t open_to_write(kvi_directory_t *directory, bool is_new,
+                                 kvi_recovery_report_t *report)
+{
+    kv_status_t status = KV_OK;
+    if (is_new) {
+        status = kvi_metadata_create(directory->files, directory->keyspaces, kvi_os_wall_ms(),
+                                     &directory->metadata);
+    } else if (directory->metadata.keyspaces != directory->keyspaces) {
+        directory->metadata.keyspaces = directory->keyspaces;
+        status = kvi_metadata_write(directory->files, &directory->metadata);
+    }
+    if (status != KV_OK) {
+        return refuse_files(report, status);
+    }
+    kvi_snapshot_name_t loaded = {0, 0};
+    (void)kvi_snapshot_name_parse(report->snapshot, &loaded);
+    remove_older(directory->files, loaded, true);
+    return open_log(directory, report);
+}
+
 static kv_status_t open_parts(kvi_directory_t *directory, kvi_recovery_report_t *report)
 {
     kv_status_t status = take_lock(directory, report);
@@ -218,23 +260,10 @@ static kv_status_t open_parts(kvi_directory_t *directory, kvi_recovery_report_t 
         status = read_metadata(directory, &is_new, report);
     }
     if (status == KV_OK) {
-        status = kvi_db_open(&directory->options.db, &directory->db);
-        status = status == KV_OK ? KV_OK : refuse(report, status, kv_status_text(status));
+        status = open_database(directory, report);
     }
-    if (status == KV_OK) {
-        status = kvi_recover(directory->files, directory->db, directory->options.progress,
-                             directory->options.progress_context, report);
-        status = status == KV_OK ? KV_OK : refuse(report, status, kv_status_text(status));
-    }
-    if (status == KV_OK && is_new) {
-        status = kvi_metadata_create(directory->files, kvi_os_wall_ms(), &directory->metadata);
-        status = status == KV_OK ? KV_OK : refuse_files(report, status);
-    }
-    if (status == KV_OK) {
-        kvi_snapshot_name_t loaded = {0, 0};
-        (void)kvi_snapshot_name_parse(report->snapshot, &loaded);
-        remove_older(directory->files, loaded, true);
-        status = open_log(directory, report);
+    if (status == KV_OK && !directory->options.read_only) {
+        status = open_to_write(directory, is_new, report);
     }
     return status;
 }
@@ -254,7 +283,8 @@ kv_status_t kvi_directory_open(const kvi_directory_options_t *options, kvi_direc
     opened->files = options->files;
     kv_status_t status = KV_OK;
     if (opened->files == NULL) {
-        status = kvi_files_open(options->path, !options->must_exist, &opened->files);
+        status = kvi_files_open(options->path, !options->must_exist && !options->read_only,
+                                &opened->files);
         opened->owns_files = status == KV_OK;
         status = status == KV_OK ? KV_OK : refuse_files(told, status);
     }
@@ -297,6 +327,11 @@ kv_status_t kvi_directory_close(kvi_directory_t *directory)
     return status;
 }
 
+const kvi_metadata_t *kvi_directory_metadata(const kvi_directory_t *directory)
+{
+    return &directory->metadata;
+}
+
 kvi_db_t *kvi_directory_db(kvi_directory_t *directory)
 {
     return directory->db;
@@ -323,7 +358,8 @@ static kv_status_t after_backup(void *context)
 {
     const kvi_directory_t *const directory = context;
     kvi_metadata_t metadata;
-    return kvi_metadata_create(directory->backup_files, kvi_os_wall_ms(), &metadata);
+    return kvi_metadata_create(directory->backup_files, directory->keyspaces, kvi_os_wall_ms(),
+                               &metadata);
 }
 
 /* Into files; those of a backup belong to the directory from here on. */

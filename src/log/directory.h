@@ -25,6 +25,7 @@
 
 #include "db/db.h"
 #include "log/commit.h"
+#include "log/metadata.h"
 #include "log/recovery.h"
 #include "log/wal.h"
 #include "os/files.h"
@@ -40,6 +41,7 @@ typedef struct kvi_directory_options {
     const char *path;   /* made if it is missing */
     kvi_files_t *files; /* instead of path, borrowed */
     const char *owner;  /* who has it, for others that want it: "kvserver"; NULL: "a program" */
+    /* At least as many numbered keyspaces as the directory was made with are there. */
     kvi_db_options_t db;
     /* sync, wake and what else the user wants; files, LSNs, sequence and term are filled in. */
     kvi_wal_options_t wal;
@@ -47,6 +49,9 @@ typedef struct kvi_directory_options {
         snapshot_log_bytes; /* instead of KVI_DIRECTORY_LOG_BYTES; UINT64_MAX: none by itself */
     bool compress;          /* snapshots, with zstd where it was found */
     bool must_exist;        /* KV_NOT_FOUND instead of a new database */
+    /* Only to look at: nothing on the disk changes but the lock, there is no log (commit is NULL)
+     * and there are no snapshots. must_exist is implied. */
+    bool read_only;
     kvi_recovery_progress_fn progress; /* may be NULL */
     void *progress_context;
 } kvi_directory_options_t;
@@ -79,6 +84,7 @@ kv_status_t kvi_directory_open(const kvi_directory_options_t *options, kvi_direc
 /* Flushes the log and gives up a running snapshot. Returns the log's status. NULL is accepted. */
 kv_status_t kvi_directory_close(kvi_directory_t *directory);
 
+const kvi_metadata_t *kvi_directory_metadata(const kvi_directory_t *directory);
 kvi_db_t *kvi_directory_db(kvi_directory_t *directory);
 kvi_commit_t *kvi_directory_commit(kvi_directory_t *directory);
 

@@ -27,6 +27,7 @@ static void encode(const kvi_metadata_t *metadata, char bytes[KVI_METADATA_BYTES
     kvi_bytes_store_le64(bytes + 48, metadata->term);
     kvi_bytes_store_le64(bytes + 56, metadata->vote);
     kvi_bytes_store_le64(bytes + 64, (uint64_t)metadata->created_ms);
+    kvi_bytes_store_le64(bytes + 72, metadata->keyspaces);
     kvi_bytes_store_le64(bytes, kvi_hash_bytes(bytes + 8, KVI_METADATA_BYTES - 8, 0));
 }
 
@@ -44,6 +45,7 @@ static kv_status_t decode(const char bytes[KVI_METADATA_BYTES], kvi_metadata_t *
     metadata->term = kvi_bytes_load_le64(bytes + 48);
     metadata->vote = kvi_bytes_load_le64(bytes + 56);
     metadata->created_ms = (int64_t)kvi_bytes_load_le64(bytes + 64);
+    metadata->keyspaces = kvi_bytes_load_le64(bytes + 72);
     return KV_OK;
 }
 
@@ -114,9 +116,10 @@ kv_status_t kvi_metadata_write(kvi_files_t *files, kvi_metadata_t *metadata)
     return status;
 }
 
-kv_status_t kvi_metadata_create(kvi_files_t *files, int64_t now_ms, kvi_metadata_t *metadata)
+kv_status_t kvi_metadata_create(kvi_files_t *files, uint64_t keyspaces, int64_t now_ms,
+                                kvi_metadata_t *metadata)
 {
-    *metadata = (kvi_metadata_t){.created_ms = now_ms};
+    *metadata = (kvi_metadata_t){.created_ms = now_ms, .keyspaces = keyspaces};
     if (!kvi_os_random(metadata->identity, sizeof(metadata->identity))) {
         return KV_IO;
     }

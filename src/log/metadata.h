@@ -13,7 +13,8 @@
  *                        48      8  term
  *                        56      8  vote
  *                        64      8  when the database was made, ms
- *                        72    440  0
+ *                        72      8  numbered keyspaces that are always there
+ *                        80    432  0
  *
  * Thread rule: one user at a time.
  */
@@ -36,6 +37,7 @@ typedef struct kvi_metadata {
     uint64_t term;
     uint64_t vote;
     int64_t created_ms;
+    uint64_t keyspaces;
 } kvi_metadata_t;
 
 /* KV_NOT_FOUND: there are no such files. KV_CORRUPT: none of them verifies. KV_NEWER; errors of the
@@ -44,7 +46,8 @@ kv_status_t kvi_metadata_read(kvi_files_t *files, kvi_metadata_t *metadata);
 /* Counts on and writes; durable when it returns. After an error the earlier state stands. */
 kv_status_t kvi_metadata_write(kvi_files_t *files, kvi_metadata_t *metadata);
 /* Of a new database: a random identity, in both files. */
-kv_status_t kvi_metadata_create(kvi_files_t *files, int64_t now_ms, kvi_metadata_t *metadata);
+kv_status_t kvi_metadata_create(kvi_files_t *files, uint64_t keyspaces, int64_t now_ms,
+                                kvi_metadata_t *metadata);
 /* Whether it is the name of one of the two files. */
 bool kvi_metadata_is_name(const char *name);
 
