@@ -1,77 +1,149 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvtool: questions to a running server that are for people, not for programs.
+ * kvtool: what people ask a running server or a directory of data, and programs do not.
  *
- *   kvtool memmap    where the server's memory is: every block by owner, shaded by fill
+ *   memmap         where a running server's memory is: every block by owner, shaded by fill
+ *   verify DIR     reads everything and says what is wrong, with file, offset and LSN
+ *   stat DIR       what is in it, by keyspace
+ *   dump DIR       all entries as text, a line each; or as commands of the Redis protocol
+ *   load DIR FILE  the reverse
+ *   repair DIR NEW saves what can be read into a new directory, and says what is lost
  *
- * Exit code 0; 1 when the command line is wrong, no server answers or its answer makes no sense,
- * after one line on standard error.
+ * Exit code 0; 1 when the command line is wrong or something cannot be done; 2 when data are
+ * damaged: each after one line on standard error.
  */
 #include <getopt.h>
-#include <hiredis/hiredis.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <concordkv/kv_version.h>
 
-#include "kvtool/map.h"
-#include "kvtool/picture.h"
+#include "kvtool/tool.h"
 
 #define PORT_DEFAULT 6379
-#define CONNECT_SECONDS 5
 #define WIDTH_DEFAULT 64
 #define CELL_BYTES_DEFAULT ((size_t)65536)
 
-typedef struct memmap_options {
-    const char *host;
-    int port;
-    bool json;
-    picture_style_t style;
-} memmap_options_t;
+static const struct tool_command {
+    const char *name;
+    tool_run_fn run;
+} commands[] = {
+    {"memmap", tool_memmap}, {"verify", tool_verify}, {"stat", tool_stat},
+    {"dump", tool_dump},     {"load", tool_load},     {"repair", tool_repair},
+};
 
 static void print_help(void)
 {
-    printf("Usage: kvtool COMMAND [OPTION]...\n"
-           "Asks a running ConcordKV server.\n\n"
+    printf("Usage: kvtool COMMAND [OPTION]... [ARGUMENT]...\n"
+           "Asks a running ConcordKV server, or works on a directory that no server uses.\n\n"
            "Commands:\n"
-           "  memmap    the map of its memory: a row of cells for every owner, shaded by fill\n\n"
-           "Options of every command:\n"
-           "      --host=NAME     default 127.0.0.1\n"
-           "  -p, --port=NUMBER   default %d\n"
-           "  -h, --help          print this help\n"
-           "  -V, --version       print the version\n\n"
+           "  memmap           the map of a server's memory: a row of cells for every owner,\n"
+           "                   shaded by fill\n"
+           "  verify DIR       read everything in a directory and say what is wrong, and where\n"
+           "  stat DIR         count what is in it, by keyspace\n"
+           "  dump DIR         print all entries, a line of JSON each\n"
+           "  load DIR [FILE]  put the entries of a dump into a directory, which is made if it is\n"
+           "                   missing; without FILE from standard input\n"
+           "  repair DIR NEW   save what can be read into the new directory NEW and say what is\n"
+           "                   lost; DIR is not changed\n\n"
+           "Options:\n"
+           "  -h, --help           print this help\n"
+           "  -V, --version        print the version\n\n"
+           "Options of dump:\n"
+           "  -f, --format=FORMAT  json (default), or redis: commands for redis-cli --pipe\n"
+           "  -o, --output=FILE    write there instead of to standard output\n\n"
            "Options of memmap:\n"
-           "  -j, --json          print the blocks as the server sends them\n"
-           "      --cell=BYTES    memory that a cell stands for; default %zu\n"
-           "      --width=CELLS   cells in a line; default %d\n"
-           "      --ascii         shade with ASCII characters only\n",
+           "      --host=NAME      default 127.0.0.1\n"
+           "  -p, --port=NUMBER    default %d\n"
+           "  -j, --json           print the blocks as the server sends them\n"
+           "      --cell=BYTES     memory that a cell stands for; default %zu\n"
+           "      --width=CELLS    cells in a line; default %d\n"
+           "      --ascii          shade with ASCII characters only\n\n"
+           "Exit status: 0; 1 if something could not be done; 2 if data are damaged.\n",
            PORT_DEFAULT, CELL_BYTES_DEFAULT, WIDTH_DEFAULT);
 }
 
-/* ---- the command line ---- */
+/* ---- failing ---- */
 
-__attribute__((noreturn)) static void refuse(const char *what, const char *text)
+void tool_refuse(const char *what, const char *text)
 {
     fprintf(stderr, "kvtool: %s, not \"%s\"\n", what, text);
-    exit(1);
+    exit(TOOL_FAILED);
 }
+
+int tool_fail(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("kvtool: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    return TOOL_FAILED;
+}
+
+const char *tool_only_directory(const char *command, int argc, char **argv)
+{
+    if (argc < 1) {
+        exit(tool_fail("%s which directory?", command));
+    }
+    if (argc > 1) {
+        tool_refuse("there is one directory", argv[1]);
+    }
+    return argv[0];
+}
+
+kvi_directory_t *tool_open(const char *path, kvi_recovery_report_t *report, int *code)
+{
+    kvi_directory_t *directory;
+    const kvi_directory_options_t options = {.path = path, .owner = "kvtool", .read_only = true};
+    const kv_status_t status = kvi_directory_open(&options, &directory, report);
+    if (status != KV_OK) {
+        *code = tool_fail("%s: %s", path, report->reason);
+        *code = status == KV_CORRUPT ? TOOL_DAMAGE : *code;
+        return NULL;
+    }
+    return directory;
+}
+
+int tool_end_output(int code)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        return tool_fail("cannot write to standard output");
+    }
+    return code;
+}
+
+/* ---- the command line ---- */
 
 static size_t parse_number(const char *what, const char *text, size_t min, size_t max)
 {
     char *end = NULL;
     const unsigned long long number = strtoull(text, &end, 10);
     if (*text < '0' || *text > '9' || *end != '\0' || number < min || number > max) {
-        refuse(what, text);
+        tool_refuse(what, text);
     }
     return (size_t)number;
 }
 
+static tool_format_t parse_format(const char *text)
+{
+    if (strcmp(text, "json") == 0) {
+        return TOOL_JSON;
+    }
+    if (strcmp(text, "redis") != 0) {
+        tool_refuse("the format is json or redis", text);
+    }
+    return TOOL_REDIS;
+}
+
 enum { OPTION_HOST = 256, OPTION_CELL, OPTION_WIDTH, OPTION_ASCII };
 
-static void take_option(memmap_options_t *options, int option, const char *text)
+static void take_option(tool_options_t *options, int option, const char *text)
 {
     switch (option) {
     case OPTION_HOST:
@@ -82,6 +154,12 @@ static void take_option(memmap_options_t *options, int option, const char *text)
         break;
     case 'j':
         options->json = true;
+        break;
+    case 'f':
+        options->format = parse_format(text);
+        break;
+    case 'o':
+        options->output = text;
         break;
     case OPTION_CELL:
         options->style.cell_bytes =
@@ -95,115 +173,52 @@ static void take_option(memmap_options_t *options, int option, const char *text)
         break;
     case 'h':
         print_help();
-        exit(0);
+        exit(TOOL_OK);
     case 'V':
         printf("kvtool %s\n", KV_VERSION_STRING);
-        exit(0);
+        exit(TOOL_OK);
     default:
-        exit(1); /* getopt has said what is wrong */
+        exit(TOOL_FAILED); /* getopt has said what is wrong */
     }
 }
 
-static memmap_options_t parse_options(int argc, char **argv)
+static tool_options_t parse_options(int argc, char **argv)
 {
     static const struct option known[] = {{"host", required_argument, NULL, OPTION_HOST},
                                           {"port", required_argument, NULL, 'p'},
                                           {"json", no_argument, NULL, 'j'},
+                                          {"format", required_argument, NULL, 'f'},
+                                          {"output", required_argument, NULL, 'o'},
                                           {"cell", required_argument, NULL, OPTION_CELL},
                                           {"width", required_argument, NULL, OPTION_WIDTH},
                                           {"ascii", no_argument, NULL, OPTION_ASCII},
                                           {"help", no_argument, NULL, 'h'},
                                           {"version", no_argument, NULL, 'V'},
                                           {NULL, 0, NULL, 0}};
-    memmap_options_t options = {
+    tool_options_t options = {
         .host = "127.0.0.1",
         .port = PORT_DEFAULT,
         .style = {.cell_bytes = CELL_BYTES_DEFAULT, .width = WIDTH_DEFAULT},
     };
     int option = 0;
     options.style.ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
-    while ((option = getopt_long(argc, argv, "p:jhV", known, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "p:jf:o:hV", known, NULL)) != -1) {
         take_option(&options, option, optarg);
     }
     return options;
 }
 
-/* ---- asking ---- */
-
-/* The reply to MEMORY MAP JSON, which the caller frees, or NULL after a message. */
-static redisReply *ask_map(const memmap_options_t *options, redisContext *context)
-{
-    if (context == NULL || context->err != 0) {
-        fprintf(stderr, "kvtool: no server at %s:%d: %s\n", options->host, options->port,
-                context == NULL ? "out of memory" : context->errstr);
-        return NULL;
-    }
-    redisReply *reply = redisCommand(context, "MEMORY MAP JSON");
-    if (reply == NULL) {
-        fprintf(stderr, "kvtool: %s:%d does not answer: %s\n", options->host, options->port,
-                context->errstr);
-        return NULL;
-    }
-    if (reply->type != REDIS_REPLY_STRING) {
-        fprintf(stderr, "kvtool: %s:%d knows no MEMORY MAP: %s\n", options->host, options->port,
-                reply->type == REDIS_REPLY_ERROR ? reply->str : "the reply is no string");
-        freeReplyObject(reply);
-        return NULL;
-    }
-    return reply;
-}
-
-static int show_map(const memmap_options_t *options, const char *text, size_t length)
-{
-    map_t map;
-    if (!map_parse(&map, text, length)) {
-        fprintf(stderr, "kvtool: the map of %s:%d cannot be read at byte %zu\n", options->host,
-                options->port, map.error_at);
-        return 1;
-    }
-    if (options->json) {
-        printf("%s\n", text);
-    } else {
-        printf("memory of %s:%d\n\n", options->host, options->port);
-        picture_print(&map, &options->style);
-    }
-    map_free(&map);
-    return 0;
-}
-
-static int run_memmap(const memmap_options_t *options)
-{
-    const struct timeval patience = {.tv_sec = CONNECT_SECONDS};
-    redisContext *context = redisConnectWithTimeout(options->host, options->port, patience);
-    redisReply *reply = ask_map(options, context);
-    int code = 1;
-    if (reply != NULL) {
-        code = show_map(options, reply->str, (size_t)reply->len);
-        freeReplyObject(reply);
-    }
-    if (context != NULL) {
-        redisFree(context);
-    }
-    if (fflush(stdout) != 0) {
-        fprintf(stderr, "kvtool: cannot write to standard output\n");
-        return 1;
-    }
-    return code;
-}
-
 int main(int argc, char **argv)
 {
     (void)setlocale(LC_CTYPE, "");
-    const memmap_options_t options = parse_options(argc, argv);
+    const tool_options_t options = parse_options(argc, argv);
     if (optind >= argc) {
-        fprintf(stderr, "kvtool: which command? `kvtool --help` lists them\n");
-        return 1;
+        return tool_fail("which command? `kvtool --help` lists them");
     }
-    if (strcmp(argv[optind], "memmap") != 0) {
-        refuse("the command is memmap", argv[optind]);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(argv[optind], commands[i].name) == 0) {
+            return commands[i].run(&options, argc - optind - 1, argv + optind + 1);
+        }
     }
-    if (optind + 1 < argc) {
-        refuse("memmap takes options only", argv[optind + 1]);
-    }
-    return run_memmap(&options);
+    tool_refuse("the commands are memmap, verify, stat, dump, load and repair", argv[optind]);
 }

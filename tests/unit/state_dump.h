@@ -81,7 +81,9 @@ static inline dump_t dump_db(kvi_db_t *db, int64_t now_ms)
             token = kvi_keyspace_scan(keyspace, token, 100, now_ms, dump_visit, &dump);
         } while (token != 0);
     }
-    qsort(dump.lines, dump.count, sizeof(*dump.lines), dump_order);
+    if (dump.count > 0) {
+        qsort(dump.lines, dump.count, sizeof(*dump.lines), dump_order);
+    }
     return dump;
 }
 
@@ -114,7 +116,9 @@ static inline dump_t dump_file(kvi_files_t *files, const char *name, int64_t now
         }
     }
     kvi_snapshot_reader_close(reader);
-    qsort(dump.lines, dump.count, sizeof(*dump.lines), dump_order);
+    if (dump.count > 0) {
+        qsort(dump.lines, dump.count, sizeof(*dump.lines), dump_order);
+    }
     return dump;
 }
 

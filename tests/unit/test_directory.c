@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/bytes.h"
+#include "base/hash.h"
 #include "db/batch.h"
 #include "log/directory.h"
 #include "log/metadata.h"
@@ -317,6 +319,39 @@ static void test_metadata(void **state)
     close_fixture(&f);
 }
 
+/* Formats with a higher version than ours, which are whole: another answer than damage. */
+static void raise_version(fixture_t *f, const char *name, size_t offset, size_t size)
+{
+    size_t all;
+    unsigned char bytes[KVI_METADATA_BYTES];
+    memcpy(bytes, kvi_sim_bytes(f->files, name, &all), size);
+    bytes[offset] = 99;
+    kvi_bytes_store_le64(bytes, kvi_hash_bytes(bytes + 8, size - 8, 0));
+    kvi_file_t *file;
+    assert_int_equal(f->files->ops->open(f->files, name, KVI_OPEN_WRITE, &file), KV_OK);
+    assert_int_equal(f->files->ops->write_at(file, 0, bytes, size), KV_OK);
+    f->files->ops->close(file);
+}
+
+static void test_newer(void **state)
+{
+    (void)state;
+    fixture_t f;
+    open_fixture(&f, 1);
+    assert_int_equal(open_directory(&f), KV_OK);
+    run_small_turns(&f);
+    assert_int_equal(kvi_directory_save(f.directory), KV_OK);
+    assert_int_equal(kvi_directory_close(f.directory), KV_OK);
+    f.directory = NULL;
+    raise_version(&f, "snap-00000000000000000003-0.snap", 16, KVI_SNAPSHOT_HEADER_BYTES);
+    assert_int_equal(open_directory(&f), KV_NEWER);
+    assert_non_null(strstr(f.report.reason, "newer version"));
+    raise_version(&f, "meta-1", 16, KVI_METADATA_BYTES);
+    assert_int_equal(open_directory(&f), KV_NEWER);
+    assert_non_null(strstr(f.report.reason, "newer version"));
+    close_fixture(&f);
+}
+
 static void test_backup(void **state)
 {
     (void)state;
@@ -448,11 +483,17 @@ static void test_faults_everywhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reopen),           cmocka_unit_test(test_background),
-        cmocka_unit_test(test_begins_by_itself), cmocka_unit_test(test_damaged_snapshot),
-        cmocka_unit_test(test_older_snapshot),   cmocka_unit_test(test_lock),
-        cmocka_unit_test(test_metadata),         cmocka_unit_test(test_backup),
-        cmocka_unit_test(test_must_exist),       cmocka_unit_test(test_faults_everywhere),
+        cmocka_unit_test(test_reopen),
+        cmocka_unit_test(test_background),
+        cmocka_unit_test(test_begins_by_itself),
+        cmocka_unit_test(test_damaged_snapshot),
+        cmocka_unit_test(test_older_snapshot),
+        cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_newer),
+        cmocka_unit_test(test_backup),
+        cmocka_unit_test(test_must_exist),
+        cmocka_unit_test(test_faults_everywhere),
     };
     return cmocka_run_group_tests_name("directory", tests, NULL, NULL);
 }
