@@ -12,6 +12,7 @@
 #include <concordkv/kv_version.h>
 
 #include "db/db.h"
+#include "log/commit.h"
 #include "os/os.h"
 #include "server/loop.h"
 #include "server/options.h"
@@ -62,19 +63,56 @@ static void allow_descriptors(kvi_config_t *config)
     }
 }
 
-static int serve_on(kvi_server_t *server)
+static void say(void *context, const char *line)
+{
+    (void)context;
+    (void)printf("kvserver: %s\n", line);
+    (void)fflush(stdout);
+}
+
+/* The line that whoever started the server waits for. */
+static void tell_ready(void *context)
+{
+    const kvi_server_t *const server = context;
+    const kvi_config_t *const config = &server->config;
+    (void)printf("kvserver %s ready on %s:%d, data in %s%s\n", kv_version(), config->bind,
+                 server->port, config->dir[0] != '\0' ? config->dir : "memory only",
+                 server->loaded.wal.torn_bytes > 0 ? ", an unfinished write at its end left out"
+                                                   : "");
+    (void)fflush(stdout);
+}
+
+static int serve_on(kvi_server_t *server, const kvi_db_options_t *options)
 {
     char message[KVI_LOOP_MESSAGE_BYTES];
     kvi_loop_t *loop;
     if (kvi_loop_open(server, &loop, message) != KV_OK) {
         return complain(message);
     }
-    (void)printf("kvserver %s ready on %s:%d, data in memory only\n", kv_version(),
-                 server->config.bind, server->port);
-    (void)fflush(stdout);
-    kvi_loop_run(loop);
+    const kvi_loop_events_t events = {
+        .db = *options, .say = say, .ready = tell_ready, .context = server};
+    const kv_status_t status = kvi_loop_run(loop, &events, message);
     kvi_loop_close(loop);
-    return 0;
+    return status == KV_OK ? 0 : complain(message);
+}
+
+/* The server begins on an empty database in memory; a directory's takes its place. */
+static int serve_database(const kvi_config_t *config, const kvi_db_options_t *options, kvi_db_t *db)
+{
+    kvi_commit_t *commit;
+    if (kvi_commit_none_open(db, &commit) != KV_OK) {
+        return complain("out of memory");
+    }
+    kvi_server_t *server;
+    int result;
+    if (kvi_server_open(config, db, commit, &server) == KV_OK) {
+        result = serve_on(server, options);
+        kvi_server_close(server);
+    } else {
+        result = complain("out of memory");
+    }
+    commit->ops->close(commit);
+    return result;
 }
 
 static int serve(const kvi_config_t *config)
@@ -92,14 +130,7 @@ static int serve(const kvi_config_t *config)
     if (status != KV_OK) {
         return complain(kv_status_text(status));
     }
-    kvi_server_t *server;
-    int result;
-    if (kvi_server_open(config, db, &server) == KV_OK) {
-        result = serve_on(server);
-        kvi_server_close(server);
-    } else {
-        result = complain("out of memory");
-    }
+    const int result = serve_database(config, &options, db);
     kvi_db_close(db);
     return result;
 }

@@ -6,6 +6,8 @@
 
 #include "base/decimal.h"
 
+#define HEAD_BYTES_MAX ((size_t)96)
+
 bool kvi_argument_integer(kvi_request_t *request, size_t number, int64_t *value)
 {
     return kvi_argument_between(request, number, INT64_MIN, INT64_MAX, NULL, value);
@@ -152,4 +154,16 @@ void kvi_reply_help(kvi_reply_t *reply, const char *container, const char *const
     }
     kvi_reply_status(reply, "HELP");
     kvi_reply_status(reply, "    Prints this help.");
+}
+
+void kvi_reply_turn_to_front(kvi_reply_t *reply, size_t begin, size_t head_at)
+{
+    char head[HEAD_BYTES_MAX];
+    const size_t head_bytes = reply->size - head_at;
+    if (reply->failed || head_bytes == 0 || head_bytes > sizeof(head)) {
+        return;
+    }
+    memcpy(head, reply->bytes + head_at, head_bytes);
+    memmove(reply->bytes + begin + head_bytes, reply->bytes + begin, head_at - begin);
+    memcpy(reply->bytes + begin, head, head_bytes);
 }

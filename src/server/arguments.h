@@ -29,6 +29,11 @@ void kvi_reply_syntax_error(kvi_reply_t *reply);
 void kvi_reply_status_error(kvi_reply_t *reply, kv_status_t status);
 /* Glob patterns as Redis has them: ? * [a-z] [^x] and \ before a byte that stands for itself. */
 bool kvi_glob_matches(kv_slice_t pattern, kv_slice_t text, bool any_case);
+/* Moves what was written since head_at to begin, and what stood between the two behind it: for
+ * lists whose length is known only behind them. */
+void kvi_reply_turn_to_front(kvi_reply_t *reply, size_t begin, size_t head_at);
+/* For a keyspace whose keys have no order: says so, and which engines keep one. */
+void kvi_reply_needs_order(kvi_request_t *request);
 /* A HELP reply: "<CONTAINER> <subcommand> ...", these lines, and those of HELP itself. */
 void kvi_reply_help(kvi_reply_t *reply, const char *container, const char *const *lines,
                     size_t count);

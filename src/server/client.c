@@ -46,12 +46,14 @@ void kvi_client_close(kvi_client_t *client)
         server->last_client = client->previous;
     }
     server->clients--;
+    kvi_transaction_discard(client);
     clear_text(&client->name);
     kvi_reply_close(&client->reply);
 }
 
 void kvi_client_reset(kvi_client_t *client)
 {
+    kvi_transaction_discard(client);
     client->database = 0;
     client->reply.protocol = 2;
     client->reply_mode = KVI_REPLY_ON;

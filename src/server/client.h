@@ -13,8 +13,12 @@
 
 #include "resp/reply.h"
 #include "server/command.h"
+#include "server/transaction.h"
+#include "server/watch.h"
 
 #define KVI_CLIENT_ADDRESS_BYTES 64
+/* The selected keyspace was dropped. */
+#define KVI_CLIENT_NO_DATABASE SIZE_MAX
 
 typedef enum kvi_client_reply_mode {
     KVI_REPLY_ON,
@@ -36,7 +40,10 @@ struct kvi_client {
     bool closing; /* no further request is served; what is written goes out, then the connection
                      ends */
     bool killed;  /* ends at once, whatever waits to be sent */
-    char *name;   /* NUL-terminated, or NULL */
+    bool touched; /* a key that it watches was; see watch.h */
+    kvi_transaction_t *transaction; /* between MULTI and EXEC; else NULL */
+    kvi_watch_t *watches;
+    char *name;                                   /* NUL-terminated, or NULL */
     char address[KVI_CLIENT_ADDRESS_BYTES];       /* "127.0.0.1:50000" */
     char local_address[KVI_CLIENT_ADDRESS_BYTES]; /* "127.0.0.1:6379" */
     int descriptor;

@@ -40,7 +40,10 @@ typedef enum kvi_command_flag {
     KVI_CMD_FAST = 1 << 4,
     KVI_CMD_LOADING = 1 << 5,
     KVI_CMD_STALE = 1 << 6,
-    KVI_CMD_NO_AUTH = 1 << 7
+    KVI_CMD_NO_AUTH = 1 << 7,
+    KVI_CMD_NO_MULTI = 1 << 8, /* refused inside MULTI */
+    KVI_CMD_NO_QUEUE = 1 << 9, /* runs at once inside MULTI: EXEC and its like */
+    KVI_CMD_WHOLE = 1 << 10    /* cannot be undone, so it has no place in MULTI ATOMIC */
 } kvi_command_flag_t;
 
 typedef struct kvi_command {
@@ -67,5 +70,7 @@ const kvi_command_t *kvi_command_at(size_t number);
 /* Checks a request against its row and runs it, or answers Redis's error. Every request goes
  * through here. */
 void kvi_command_dispatch(kvi_request_t *request);
+/* Runs a command that has been checked, and counts it. For EXEC. */
+void kvi_command_call(kvi_request_t *request, const kvi_command_t *command);
 
 #endif

@@ -30,7 +30,7 @@ typedef struct flag_name {
 static const flag_name_t flag_names[] = {
     {KVI_CMD_WRITE, "write"}, {KVI_CMD_READONLY, "readonly"}, {KVI_CMD_DENY_OOM, "denyoom"},
     {KVI_CMD_ADMIN, "admin"}, {KVI_CMD_LOADING, "loading"},   {KVI_CMD_STALE, "stale"},
-    {KVI_CMD_FAST, "fast"},   {KVI_CMD_NO_AUTH, "no_auth"},
+    {KVI_CMD_FAST, "fast"},   {KVI_CMD_NO_AUTH, "no_auth"},   {KVI_CMD_NO_MULTI, "no_multi"},
 };
 
 /* The categories of a row: at most two by its flags, one by its group, one by its speed. */
@@ -51,6 +51,8 @@ static size_t list_categories(const kvi_command_t *command, const char *categori
         categories[count++] = "@keyspace";
     } else if (strcmp(command->group, "connection") == 0) {
         categories[count++] = "@connection";
+    } else if (strcmp(command->group, "transactions") == 0) {
+        categories[count++] = "@transaction";
     }
     if ((command->flags & KVI_CMD_ADMIN) != 0) {
         categories[count++] = "@admin";

@@ -133,7 +133,7 @@ void kvi_cmd_config_set(kvi_request_t *request)
     }
     kvi_config_close(&server->config);
     server->config = changed;
-    kvi_db_set_memory_limit(request->db, (size_t)server->config.maxmemory);
+    kvi_server_apply_config(server);
     kvi_reply_ok(request->reply);
 }
 
@@ -142,6 +142,7 @@ void kvi_cmd_config_resetstat(kvi_request_t *request)
     kvi_server_t *const server = request->server;
     kvi_stats_reset(&server->stats);
     server->stats.expired_before = kvi_db_expired(request->db);
+    server->stats.evicted_before = kvi_db_evicted(request->db);
     memset(server->command_stats, 0, server->commands.rows * sizeof server->command_stats[0]);
     kvi_reply_ok(request->reply);
 }

@@ -40,16 +40,14 @@ void kvi_cmd_reset(kvi_request_t *request)
 
 void kvi_cmd_select(kvi_request_t *request)
 {
+    uint32_t keyspace;
     int64_t number;
-    if (!kvi_argument_between(request, 1, INT32_MIN, INT32_MAX, NULL, &number)) {
-        return;
-    }
-    if (number < 0 || (uint64_t)number >= kvi_db_keyspaces(request->db)) {
+    if (kvi_db_find_keyspace(request->db, request->argv[1], &keyspace) == KV_OK) {
+        request->client->database = keyspace;
+        kvi_reply_ok(request->reply);
+    } else if (kvi_argument_between(request, 1, INT32_MIN, INT32_MAX, NULL, &number)) {
         kvi_reply_error(request->reply, "ERR DB index is out of range");
-        return;
     }
-    request->client->database = (size_t)number;
-    kvi_reply_ok(request->reply);
 }
 
 void kvi_cmd_auth(kvi_request_t *request)

@@ -4,6 +4,7 @@
 #include "server/commands.h"
 #include "server/deadlines.h"
 #include "server/lookup.h"
+#include "server/submit.h"
 
 static void set_expire(kvi_request_t *request, kvi_time_kind_t kind)
 {
@@ -21,12 +22,13 @@ static void set_expire(kvi_request_t *request, kvi_time_kind_t kind)
         return;
     }
     /* Any past time deletes the key; a negative one must not be taken for KVI_NO_DEADLINE. */
-    const kv_status_t status = kvi_keyspace_set_deadline(
-        request->keyspace, key, deadline_ms > 0 ? deadline_ms : 0, request->now_ms);
+    kvi_op_t change = kvi_request_op(request, KVI_OP_SET_DEADLINE);
+    change.deadline_ms = deadline_ms > 0 ? deadline_ms : 0;
+    const kv_status_t status = kvi_request_do(request, &change);
     if (status == KV_OK) {
         kvi_reply_integer(request->reply, 1);
     } else {
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
     }
 }
 
@@ -96,10 +98,16 @@ void kvi_cmd_persist(kvi_request_t *request)
 {
     const kv_slice_t key = request->argv[1];
     kvi_entry_t entry;
-    const bool changes =
-        kvi_keyspace_get(request->keyspace, key, request->now_ms, true, &entry) == KV_OK &&
-        entry.deadline_ms != KVI_NO_DEADLINE &&
-        kvi_keyspace_set_deadline(request->keyspace, key, KVI_NO_DEADLINE, request->now_ms) ==
-            KV_OK;
-    kvi_reply_integer(request->reply, changes);
+    if (kvi_keyspace_get(request->keyspace, key, request->now_ms, true, &entry) != KV_OK ||
+        entry.deadline_ms == KVI_NO_DEADLINE) {
+        kvi_reply_integer(request->reply, 0);
+        return;
+    }
+    const kvi_op_t change = kvi_request_op(request, KVI_OP_SET_DEADLINE);
+    const kv_status_t status = kvi_request_do(request, &change);
+    if (status == KV_OK) {
+        kvi_reply_integer(request->reply, 1);
+    } else {
+        kvi_request_fail(request, status);
+    }
 }

@@ -18,6 +18,7 @@
 #include "resp/text.h"
 #include "server/arguments.h"
 #include "server/commands.h"
+#include "server/info.h"
 #include "server/server.h"
 
 typedef void (*section_fn)(const kvi_request_t *request, kvi_text_t *text);
@@ -84,7 +85,8 @@ static uint64_t count_keys(const kvi_request_t *request)
 {
     uint64_t keys = 0;
     for (size_t i = 0; i < kvi_db_keyspaces(request->db); i++) {
-        keys += kvi_keyspace_count(kvi_db_keyspace(request->db, i));
+        const kvi_keyspace_t *const keyspace = kvi_db_keyspace(request->db, i);
+        keys += keyspace != NULL ? kvi_keyspace_count(keyspace) : 0;
     }
     return keys;
 }
@@ -116,14 +118,6 @@ static void print_memory(const kvi_request_t *request, kvi_text_t *text)
         text, "mem_allocator:kv_pool\r\nactive_defrag_running:1\r\nlazyfree_pending_objects:0\r\n");
 }
 
-static void print_persistence(const kvi_request_t *request, kvi_text_t *text)
-{
-    (void)request;
-    kvi_text_print(text, "# Persistence\r\nloading:0\r\nasync_loading:0\r\n"
-                         "rdb_bgsave_in_progress:0\r\nrdb_last_bgsave_status:ok\r\n"
-                         "aof_enabled:0\r\naof_rewrite_in_progress:0\r\n");
-}
-
 static void print_stats(const kvi_request_t *request, kvi_text_t *text)
 {
     const kvi_stats_t *const stats = &request->server->stats;
@@ -139,8 +133,9 @@ static void print_stats(const kvi_request_t *request, kvi_text_t *text)
                    (double)kvi_rate_per_second(&stats->input_rate) / 1024,
                    (double)kvi_rate_per_second(&stats->output_rate) / 1024);
     kvi_text_print(text, "rejected_connections:%" PRIu64 "\r\n", stats->connections_rejected);
-    kvi_text_print(text, "expired_keys:%" PRIu64 "\r\nevicted_keys:0\r\n",
-                   kvi_db_expired(request->db) - stats->expired_before);
+    kvi_text_print(text, "expired_keys:%" PRIu64 "\r\nevicted_keys:%" PRIu64 "\r\n",
+                   kvi_db_expired(request->db) - stats->expired_before,
+                   kvi_db_evicted(request->db) - stats->evicted_before);
     kvi_text_print(text, "keyspace_hits:%" PRIu64 "\r\nkeyspace_misses:%" PRIu64 "\r\n",
                    stats->keyspace_hits, stats->keyspace_misses);
     kvi_text_print(text, "pubsub_channels:0\r\npubsub_patterns:0\r\nlatest_fork_usec:0\r\n");
@@ -210,12 +205,25 @@ static void print_cluster(const kvi_request_t *request, kvi_text_t *text)
     kvi_text_print(text, "# Cluster\r\ncluster_enabled:0\r\n");
 }
 
+/* How late keys were removed: counts by powers of two of milliseconds. */
+static void print_expirylag(const kvi_request_t *request, kvi_text_t *text)
+{
+    const uint64_t *const lags = kvi_db_lags(request->db);
+    kvi_text_print(text, "# Expirylag\r\n");
+    for (unsigned i = 0; i < KVI_LAG_BUCKETS; i++) {
+        if (lags[i] > 0) {
+            kvi_text_print(text, "expired_within_%" PRIu64 "ms:%" PRIu64 "\r\n", UINT64_C(1) << i,
+                           lags[i]);
+        }
+    }
+}
+
 static void print_keyspace(const kvi_request_t *request, kvi_text_t *text)
 {
     kvi_text_print(text, "# Keyspace\r\n");
     for (size_t i = 0; i < kvi_db_keyspaces(request->db); i++) {
         const kvi_keyspace_t *const keyspace = kvi_db_keyspace(request->db, i);
-        const uint64_t keys = kvi_keyspace_count(keyspace);
+        const uint64_t keys = keyspace != NULL ? kvi_keyspace_count(keyspace) : 0;
         if (keys > 0) {
             kvi_text_print(text, "db%zu:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n", i,
                            keys, kvi_keyspace_deadlines(keyspace));
@@ -233,7 +241,7 @@ static const info_section_t info_sections[] = {
     {"server", print_server, true},
     {"clients", print_clients, true},
     {"memory", print_memory, true},
-    {"persistence", print_persistence, true},
+    {"persistence", kvi_info_persistence, true},
     {"stats", print_stats, true},
     {"replication", print_replication, true},
     {"cpu", print_cpu, true},
@@ -241,7 +249,9 @@ static const info_section_t info_sections[] = {
     {"commandstats", print_commandstats, false},
     {"errorstats", print_errorstats, true},
     {"cluster", print_cluster, true},
+    {"expirylag", print_expirylag, true},
     {"keyspace", print_keyspace, true},
+    {"keyspaces", kvi_info_keyspaces, true},
 };
 
 static bool is_wanted(const kvi_request_t *request, const info_section_t *section)

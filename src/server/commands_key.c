@@ -6,14 +6,21 @@
 #include "server/commands.h"
 #include "server/errors.h"
 #include "server/lookup.h"
+#include "server/submit.h"
 
 void kvi_cmd_del(kvi_request_t *request)
 {
     int64_t deleted = 0;
+    kvi_op_t delete = kvi_request_op(request, KVI_OP_DELETE);
     for (size_t i = 1; i < request->argc; i++) {
         kvi_lookup_ahead(request, i, 1);
-        deleted +=
-            kvi_keyspace_delete(request->keyspace, request->argv[i], request->now_ms) == KV_OK;
+        delete.key = request->argv[i];
+        const kv_status_t status = kvi_request_do(request, &delete);
+        if (status != KV_OK && status != KV_NOT_FOUND) {
+            kvi_request_fail(request, status);
+            return;
+        }
+        deleted += status == KV_OK;
     }
     kvi_reply_integer(request->reply, deleted);
 }
@@ -61,25 +68,28 @@ void kvi_cmd_randomkey(kvi_request_t *request)
 
 void kvi_cmd_rename(kvi_request_t *request)
 {
-    const kv_status_t status =
-        kvi_keyspace_rename(request->keyspace, request->argv[1], request->keyspace,
-                            request->argv[2], true, request->now_ms);
+    kvi_op_t rename = kvi_request_op(request, KVI_OP_RENAME);
+    rename.to_keyspace = rename.keyspace;
+    rename.value = request->argv[2];
+    rename.replace = true;
+    const kv_status_t status = kvi_request_do(request, &rename);
     if (status == KV_OK) {
         kvi_reply_ok(request->reply);
     } else {
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
     }
 }
 
 void kvi_cmd_renamenx(kvi_request_t *request)
 {
-    const kv_status_t status =
-        kvi_keyspace_rename(request->keyspace, request->argv[1], request->keyspace,
-                            request->argv[2], false, request->now_ms);
+    kvi_op_t rename = kvi_request_op(request, KVI_OP_RENAME);
+    rename.to_keyspace = rename.keyspace;
+    rename.value = request->argv[2];
+    const kv_status_t status = kvi_request_do(request, &rename);
     if (status == KV_OK || status == KV_EXISTS) {
         kvi_reply_integer(request->reply, status == KV_OK);
     } else {
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
     }
 }
 
@@ -89,44 +99,39 @@ static void reply_done(kvi_request_t *request, kv_status_t status)
     if (status == KV_OK || status == KV_EXISTS || status == KV_NOT_FOUND) {
         kvi_reply_integer(request->reply, status == KV_OK);
     } else {
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
     }
 }
 
 /* ---- to another keyspace ---- */
 
-/* The keyspace whose number is in this argument, or NULL after an error was answered. */
-static kvi_keyspace_t *keyspace_argument(kvi_request_t *request, size_t number)
+/* The keyspace whose number or name is in this argument; false after an error was answered. */
+static bool keyspace_argument(kvi_request_t *request, size_t argument, uint32_t *number)
 {
+    if (kvi_db_find_keyspace(request->db, request->argv[argument], number) == KV_OK) {
+        return true;
+    }
     int64_t index;
-    if (!kvi_argument_integer(request, number, &index)) {
-        return NULL;
+    if (!kvi_argument_integer(request, argument, &index)) {
+        return false;
     }
-    if (index < INT32_MIN || index > INT32_MAX) {
-        kvi_reply_error(request->reply, kvi_error_db_integer);
-        return NULL;
-    }
-    kvi_keyspace_t *const keyspace =
-        index >= 0 ? kvi_db_keyspace(request->db, (size_t)index) : NULL;
-    if (keyspace == NULL) {
-        kvi_reply_error(request->reply, kvi_error_db_range);
-    }
-    return keyspace;
+    const bool fits = index >= INT32_MIN && index <= INT32_MAX;
+    kvi_reply_error(request->reply, "%s", fits ? kvi_error_db_range : kvi_error_db_integer);
+    return false;
 }
 
 void kvi_cmd_move(kvi_request_t *request)
 {
-    kvi_keyspace_t *const target = keyspace_argument(request, 2);
-    if (target == NULL) {
+    kvi_op_t move = kvi_request_op(request, KVI_OP_RENAME);
+    move.value = move.key;
+    if (!keyspace_argument(request, 2, &move.to_keyspace)) {
         return;
     }
-    if (target == request->keyspace) {
+    if (move.to_keyspace == move.keyspace) {
         kvi_reply_error(request->reply, kvi_error_same_object);
         return;
     }
-    const kv_slice_t key = request->argv[1];
-    reply_done(request,
-               kvi_keyspace_rename(request->keyspace, key, target, key, false, request->now_ms));
+    reply_done(request, kvi_request_do(request, &move));
 }
 
 static bool is_same(kv_slice_t one, kv_slice_t other)
@@ -136,14 +141,14 @@ static bool is_same(kv_slice_t one, kv_slice_t other)
 
 void kvi_cmd_copy(kvi_request_t *request)
 {
-    kvi_keyspace_t *target = request->keyspace;
-    bool replace = false;
+    kvi_op_t copy = kvi_request_op(request, KVI_OP_COPY);
+    copy.to_keyspace = copy.keyspace;
+    copy.value = request->argv[2];
     for (size_t i = 3; i < request->argc; i++) {
         if (kvi_argument_is(request->argv[i], "replace")) {
-            replace = true;
+            copy.replace = true;
         } else if (kvi_argument_is(request->argv[i], "db") && i + 1 < request->argc) {
-            target = keyspace_argument(request, ++i);
-            if (target == NULL) {
+            if (!keyspace_argument(request, ++i, &copy.to_keyspace)) {
                 return;
             }
         } else {
@@ -151,12 +156,9 @@ void kvi_cmd_copy(kvi_request_t *request)
             return;
         }
     }
-    const kv_slice_t key = request->argv[1];
-    const kv_slice_t new_key = request->argv[2];
-    if (target == request->keyspace && is_same(key, new_key)) {
+    if (copy.to_keyspace == copy.keyspace && is_same(copy.key, copy.value)) {
         kvi_reply_error(request->reply, kvi_error_same_object);
         return;
     }
-    reply_done(request, kvi_keyspace_copy(request->keyspace, key, target, new_key, replace,
-                                          request->now_ms));
+    reply_done(request, kvi_request_do(request, &copy));
 }

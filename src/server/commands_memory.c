@@ -11,6 +11,8 @@
 #include "server/commands.h"
 #include "server/server.h"
 
+#define SLACK_WORTH_SAYING ((size_t)16 << 20)
+
 static const char *const memory_help[] = {
     "DOCTOR",
     "    Say whether memory needs attention.",
@@ -38,6 +40,33 @@ void kvi_cmd_memory_purge(kvi_request_t *request)
     kvi_reply_ok(request->reply);
 }
 
+/* Says which keyspaces are near their quota, and which hold much memory that they do not use. */
+static bool diagnose_keyspaces(const kvi_request_t *request, kvi_text_t *text)
+{
+    for (size_t i = 0; i < kvi_db_keyspaces(request->db); i++) {
+        const kvi_keyspace_t *const keyspace = kvi_db_keyspace(request->db, i);
+        kvi_attributes_t attributes;
+        kv_engine_memory_t memory;
+        if (keyspace == NULL || kvi_keyspace_memory(keyspace, &memory) != KV_OK) {
+            continue;
+        }
+        kvi_keyspace_attributes(keyspace, &attributes);
+        const kv_slice_t name = kvi_keyspace_name(keyspace);
+        if (attributes.quota_bytes > 0 && memory.total_bytes > attributes.quota_bytes / 10 * 9) {
+            kvi_text_print(text, "Keyspace %.*s takes %zu of the %zu bytes of its quota. ",
+                           (int)name.size, name.data, memory.total_bytes, attributes.quota_bytes);
+        }
+        if (memory.slack_bytes > SLACK_WORTH_SAYING &&
+            memory.slack_bytes > memory.total_bytes / 2) {
+            kvi_text_print(text,
+                           "Of the %zu bytes of keyspace %.*s %zu are unused; its entries are "
+                           "being moved together. ",
+                           memory.total_bytes, (int)name.size, name.data, memory.slack_bytes);
+        }
+    }
+    return text->size > 0;
+}
+
 void kvi_cmd_memory_doctor(kvi_request_t *request)
 {
     kv_memory_stats_t memory = {0};
@@ -45,7 +74,9 @@ void kvi_cmd_memory_doctor(kvi_request_t *request)
     const size_t used = kvi_db_memory_used(request->db);
     const size_t limit = kvi_db_memory_limit(request->db);
     kvi_text_t text = {0};
-    if (limit > 0 && used > limit / 10 * 9) {
+    if (diagnose_keyspaces(request, &text)) {
+        /* It says which ones. */
+    } else if (limit > 0 && used > limit / 10 * 9) {
         kvi_text_print(
             &text,
             "The data take %zu of the %zu bytes that maxmemory allows: writes are or will "
@@ -89,12 +120,21 @@ static void reply_keyspace(kvi_reply_t *reply, const kvi_keyspace_t *keyspace)
 {
     kv_engine_memory_t memory = {0};
     (void)kvi_keyspace_memory(keyspace, &memory);
-    kvi_reply_map(reply, 5);
+    kvi_attributes_t attributes;
+    kvi_keyspace_attributes(keyspace, &attributes);
+    kvi_reply_map(reply, 7);
+    reply_figure(reply, "keys.count", kvi_keyspace_count(keyspace));
+    reply_figure(reply, "quota.bytes", attributes.quota_bytes);
     reply_figure(reply, "key.bytes", memory.key_bytes);
     reply_figure(reply, "value.bytes", memory.value_bytes);
     reply_figure(reply, "index.bytes", memory.index_bytes);
     reply_figure(reply, "slack.bytes", memory.slack_bytes);
     reply_figure(reply, "total.bytes", memory.total_bytes);
+}
+
+static uint64_t count_keys(const kvi_keyspace_t *keyspace)
+{
+    return keyspace != NULL ? kvi_keyspace_count(keyspace) : 0;
 }
 
 void kvi_cmd_memory_stats(kvi_request_t *request)
@@ -107,7 +147,7 @@ void kvi_cmd_memory_stats(kvi_request_t *request)
     uint64_t keys = 0;
     size_t filled = 0;
     for (size_t i = 0; i < kvi_db_keyspaces(db); i++) {
-        const uint64_t count = kvi_keyspace_count(kvi_db_keyspace(db, i));
+        const uint64_t count = count_keys(kvi_db_keyspace(db, i));
         keys += count;
         filled += count > 0 ? 1 : 0;
     }
@@ -122,9 +162,10 @@ void kvi_cmd_memory_stats(kvi_request_t *request)
     reply_figure(reply, "allocator.idle", memory.idle_bytes);
     for (size_t i = 0; i < kvi_db_keyspaces(db); i++) {
         const kvi_keyspace_t *const keyspace = kvi_db_keyspace(db, i);
-        if (kvi_keyspace_count(keyspace) > 0) {
+        if (count_keys(keyspace) > 0) {
             kvi_text_t name = {0};
-            kvi_text_print(&name, "db.%zu", i);
+            const kv_slice_t own = kvi_keyspace_name(keyspace);
+            kvi_text_print(&name, "db.%.*s", (int)own.size, own.data);
             kvi_reply_bulk(reply, kvi_text_slice(&name));
             kvi_text_close(&name);
             reply_keyspace(reply, keyspace);

@@ -5,6 +5,7 @@
 #include "server/commands.h"
 #include "server/errors.h"
 #include "server/lookup.h"
+#include "server/submit.h"
 
 /* Redis keeps shorter strings in one piece with their head and shares the integers below 10,000.
  * Programs have come to know both from the outside. */
@@ -44,10 +45,26 @@ void kvi_cmd_object_encoding(kvi_request_t *request)
     kvi_reply_bulk_string(request->reply, encoding);
 }
 
+/* Whether the keyspace's policy counts accesses instead of remembering the last one. */
+static bool counts_uses(const kvi_request_t *request)
+{
+    kvi_attributes_t attributes;
+    kvi_keyspace_attributes(request->keyspace, &attributes);
+    const kvi_eviction_t eviction = attributes.eviction == KVI_EVICT_DEFAULT
+                                        ? kvi_db_eviction(request->db)
+                                        : attributes.eviction;
+    return eviction == KVI_EVICT_ALL_LFU || eviction == KVI_EVICT_VOLATILE_LFU;
+}
+
 void kvi_cmd_object_idletime(kvi_request_t *request)
 {
     kvi_entry_t entry;
-    if (find_object(request, &entry)) {
+    if (!find_object(request, &entry)) {
+        return;
+    }
+    if (counts_uses(request)) {
+        kvi_reply_error(request->reply, "%s", kvi_error_is_lfu);
+    } else {
         kvi_reply_integer(request->reply, entry.idle_seconds);
     }
 }
@@ -55,8 +72,13 @@ void kvi_cmd_object_idletime(kvi_request_t *request)
 void kvi_cmd_object_freq(kvi_request_t *request)
 {
     kvi_entry_t entry;
-    if (find_object(request, &entry)) {
-        kvi_reply_error(request->reply, kvi_error_not_lfu);
+    if (!find_object(request, &entry)) {
+        return;
+    }
+    if (counts_uses(request)) {
+        kvi_reply_integer(request->reply, entry.uses);
+    } else {
+        kvi_reply_error(request->reply, "%s", kvi_error_not_lfu);
     }
 }
 
@@ -113,6 +135,6 @@ void kvi_cmd_memory_usage(kvi_request_t *request)
     } else if (status == KV_NOT_FOUND) {
         kvi_reply_null(request->reply);
     } else {
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
     }
 }

@@ -14,7 +14,6 @@
 
 #define KEYS_STEP ((size_t)1024)
 #define SCAN_COUNT_DEFAULT 10
-#define HEAD_BYTES_MAX ((size_t)96)
 #define CURSOR_BYTES_MAX ((size_t)32)
 
 typedef struct key_filter {
@@ -31,19 +30,6 @@ static void write_matching(void *context, kv_slice_t key, const kvi_entry_t *ent
         kvi_reply_bulk(filter->reply, key);
         filter->written++;
     }
-}
-
-/* Moves what was written since head_at to begin, and what stood between the two behind it. */
-static void turn_to_front(kvi_reply_t *reply, size_t begin, size_t head_at)
-{
-    char head[HEAD_BYTES_MAX];
-    const size_t head_bytes = reply->size - head_at;
-    if (reply->failed || head_bytes == 0 || head_bytes > sizeof(head)) {
-        return;
-    }
-    memcpy(head, reply->bytes + head_at, head_bytes);
-    memmove(reply->bytes + begin + head_bytes, reply->bytes + begin, head_at - begin);
-    memcpy(reply->bytes + begin, head, head_bytes);
 }
 
 static bool is_star(kv_slice_t pattern)
@@ -66,7 +52,7 @@ void kvi_cmd_keys(kvi_request_t *request)
     } while (token != 0 && !reply->failed);
     const size_t head_at = reply->size;
     kvi_reply_array(reply, filter.written);
-    turn_to_front(reply, begin, head_at);
+    kvi_reply_turn_to_front(reply, begin, head_at);
 }
 
 /* ---- SCAN ---- */
@@ -152,5 +138,5 @@ void kvi_cmd_scan(kvi_request_t *request)
     kvi_reply_array(reply, 2);
     kvi_reply_bulk(reply, (kv_slice_t){text, (size_t)(end - text)});
     kvi_reply_array(reply, filter.written);
-    turn_to_front(reply, begin, head_at);
+    kvi_reply_turn_to_front(reply, begin, head_at);
 }

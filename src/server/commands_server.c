@@ -7,7 +7,9 @@
 #include "base/decimal.h"
 #include "server/arguments.h"
 #include "server/commands.h"
+#include "server/errors.h"
 #include "server/server.h"
+#include "server/submit.h"
 
 #define SLEEP_SECONDS_MAX 3600.0
 
@@ -44,9 +46,10 @@ void kvi_cmd_flushdb(kvi_request_t *request)
         kvi_reply_syntax_error(request->reply);
         return;
     }
-    const kv_status_t status = kvi_keyspace_clear(request->keyspace);
+    const kvi_op_t clear = kvi_request_op(request, KVI_OP_CLEAR);
+    const kv_status_t status = kvi_request_do(request, &clear);
     if (status != KV_OK) {
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
         return;
     }
     kvi_reply_ok(request->reply);
@@ -58,10 +61,13 @@ void kvi_cmd_flushall(kvi_request_t *request)
         kvi_reply_syntax_error(request->reply);
         return;
     }
+    kvi_op_t clear = {.kind = KVI_OP_CLEAR};
     for (size_t i = 0; i < kvi_db_keyspaces(request->db); i++) {
-        const kv_status_t status = kvi_keyspace_clear(kvi_db_keyspace(request->db, i));
+        clear.keyspace = (uint32_t)i;
+        const kv_status_t status =
+            kvi_db_keyspace(request->db, i) != NULL ? kvi_request_do(request, &clear) : KV_OK;
         if (status != KV_OK) {
-            kvi_reply_status_error(request->reply, status);
+            kvi_request_fail(request, status);
             return;
         }
     }
@@ -83,9 +89,11 @@ void kvi_cmd_swapdb(kvi_request_t *request)
         kvi_reply_error(request->reply, "ERR DB index is out of range");
         return;
     }
-    const kv_status_t status = kvi_db_swap(request->db, (size_t)first, (size_t)second);
+    const kvi_op_t swap = {
+        .kind = KVI_OP_SWAP, .keyspace = (uint32_t)first, .to_keyspace = (uint32_t)second};
+    const kv_status_t status = kvi_request_do(request, &swap);
     if (status != KV_OK) {
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
         return;
     }
     kvi_reply_ok(request->reply);
@@ -115,6 +123,12 @@ void kvi_cmd_function_help(kvi_request_t *request)
 
 /* ---- ending ---- */
 
+static bool save_now(kvi_server_t *server)
+{
+    kvi_server_end_turn(server);
+    return kvi_directory_save(server->directory) == KV_OK;
+}
+
 void kvi_cmd_shutdown(kvi_request_t *request)
 {
     bool save = false;
@@ -134,13 +148,12 @@ void kvi_cmd_shutdown(kvi_request_t *request)
     if (abort_asked) {
         kvi_reply_error(request->reply,
                         request->argc == 2 ? "ERR No shutdown in progress." : "ERR syntax error");
-    } else if (save) {
-        kvi_reply_error(
-            request->reply,
-            "ERR this version keeps data in memory only, so there is nowhere to save to; "
-            "SHUTDOWN NOSAVE ends without saving");
+    } else if (save && request->server->directory == NULL) {
+        kvi_reply_error(request->reply, "%s", kvi_error_memory_only);
+    } else if (save && !save_now(request->server)) {
+        kvi_reply_error(request->reply, "ERR Errors trying to SHUTDOWN. Check logs.");
     } else {
-        /* No reply: the client sees its connection end. */
+        /* No reply: the client sees its connection end. The log is flushed in any case. */
         request->server->shutdown_asked = true;
         request->client->closing = true;
     }

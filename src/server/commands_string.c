@@ -5,6 +5,7 @@
 #include "server/deadlines.h"
 #include "server/errors.h"
 #include "server/lookup.h"
+#include "server/submit.h"
 
 /* Answers the value in argument 1 or null; false: there is none. */
 static bool reply_value(kvi_request_t *request)
@@ -24,7 +25,7 @@ static void reply_ok_or_error(kvi_request_t *request, kv_status_t status)
     if (status == KV_OK) {
         kvi_reply_ok(request->reply);
     } else {
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
     }
 }
 
@@ -36,7 +37,8 @@ void kvi_cmd_get(kvi_request_t *request)
 static void set_with_options(kvi_request_t *request)
 {
     kvi_value_options_t options;
-    kvi_put_options_t put = {.deadline_ms = KVI_NO_DEADLINE};
+    kvi_op_t put = kvi_request_op(request, KVI_OP_PUT);
+    put.value = request->argv[2];
     if (!kvi_parse_set_options(request, &options) ||
         (options.kind != KVI_TIME_NONE &&
          !kvi_parse_deadline(request, options.time_argument, options.kind, &put.deadline_ms))) {
@@ -53,8 +55,7 @@ static void set_with_options(kvi_request_t *request)
     if (options.get) {
         (void)reply_value(request);
     }
-    const kv_status_t status = kvi_keyspace_put(request->keyspace, request->argv[1],
-                                                request->argv[2], request->now_ms, &put);
+    const kv_status_t status = kvi_request_do(request, &put);
     if (status == KV_OK || status == KV_EXISTS || status == KV_NOT_FOUND) {
         if (!options.get && status == KV_OK) {
             kvi_reply_ok(reply);
@@ -64,14 +65,13 @@ static void set_with_options(kvi_request_t *request)
         return;
     }
     kvi_reply_truncate(reply, begin);
-    kvi_reply_status_error(reply, status);
+    kvi_request_fail(request, status);
 }
 
 void kvi_cmd_set(kvi_request_t *request)
 {
     if (request->argc == 3) {
-        reply_ok_or_error(request, kvi_keyspace_put(request->keyspace, request->argv[1],
-                                                    request->argv[2], request->now_ms, NULL));
+        reply_ok_or_error(request, kvi_request_put(request, request->argv[1], request->argv[2]));
     } else {
         set_with_options(request);
     }
@@ -79,22 +79,23 @@ void kvi_cmd_set(kvi_request_t *request)
 
 void kvi_cmd_setnx(kvi_request_t *request)
 {
-    const kvi_put_options_t put = {.condition = KVI_PUT_IF_ABSENT, .deadline_ms = KVI_NO_DEADLINE};
-    const kv_status_t status = kvi_keyspace_put(request->keyspace, request->argv[1],
-                                                request->argv[2], request->now_ms, &put);
+    kvi_op_t put = kvi_request_op(request, KVI_OP_PUT);
+    put.value = request->argv[2];
+    put.condition = KVI_PUT_IF_ABSENT;
+    const kv_status_t status = kvi_request_do(request, &put);
     if (status == KV_OK || status == KV_EXISTS) {
         kvi_reply_integer(request->reply, status == KV_OK);
     } else {
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
     }
 }
 
 static void set_for_a_time(kvi_request_t *request, kvi_time_kind_t kind)
 {
-    kvi_put_options_t put = {.condition = KVI_PUT_ALWAYS};
+    kvi_op_t put = kvi_request_op(request, KVI_OP_PUT);
+    put.value = request->argv[3];
     if (kvi_parse_deadline(request, 2, kind, &put.deadline_ms)) {
-        reply_ok_or_error(request, kvi_keyspace_put(request->keyspace, request->argv[1],
-                                                    request->argv[3], request->now_ms, &put));
+        reply_ok_or_error(request, kvi_request_do(request, &put));
     }
 }
 
@@ -112,18 +113,24 @@ void kvi_cmd_getset(kvi_request_t *request)
 {
     const size_t begin = request->reply->size;
     (void)reply_value(request);
-    const kv_status_t status = kvi_keyspace_put(request->keyspace, request->argv[1],
-                                                request->argv[2], request->now_ms, NULL);
+    const kv_status_t status = kvi_request_put(request, request->argv[1], request->argv[2]);
     if (status != KV_OK) {
         kvi_reply_truncate(request->reply, begin);
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
     }
 }
 
 void kvi_cmd_getdel(kvi_request_t *request)
 {
-    if (reply_value(request)) {
-        (void)kvi_keyspace_delete(request->keyspace, request->argv[1], request->now_ms);
+    const size_t begin = request->reply->size;
+    if (!reply_value(request)) {
+        return;
+    }
+    const kvi_op_t delete = kvi_request_op(request, KVI_OP_DELETE);
+    const kv_status_t status = kvi_request_do(request, &delete);
+    if (status != KV_OK) {
+        kvi_reply_truncate(request->reply, begin);
+        kvi_request_fail(request, status);
     }
 }
 
@@ -138,9 +145,9 @@ void kvi_cmd_getex(kvi_request_t *request)
         kvi_reply_null(request->reply);
         return;
     }
-    int64_t deadline_ms = KVI_NO_DEADLINE;
+    kvi_op_t change = kvi_request_op(request, KVI_OP_SET_DEADLINE);
     if (options.kind != KVI_TIME_NONE &&
-        !kvi_parse_deadline(request, options.time_argument, options.kind, &deadline_ms)) {
+        !kvi_parse_deadline(request, options.time_argument, options.kind, &change.deadline_ms)) {
         return;
     }
     const size_t begin = request->reply->size;
@@ -148,11 +155,10 @@ void kvi_cmd_getex(kvi_request_t *request)
     if (options.kind == KVI_TIME_NONE && !options.persist) {
         return;
     }
-    const kv_status_t status = kvi_keyspace_set_deadline(request->keyspace, request->argv[1],
-                                                         deadline_ms, request->now_ms);
+    const kv_status_t status = kvi_request_do(request, &change);
     if (status != KV_OK) {
         kvi_reply_truncate(request->reply, begin);
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
     }
 }
 
@@ -185,8 +191,7 @@ static kv_status_t put_pairs(kvi_request_t *request)
 {
     for (size_t i = 1; i < request->argc; i += 2) {
         kvi_lookup_ahead(request, i, 2);
-        const kv_status_t status = kvi_keyspace_put(request->keyspace, request->argv[i],
-                                                    request->argv[i + 1], request->now_ms, NULL);
+        const kv_status_t status = kvi_request_put(request, request->argv[i], request->argv[i + 1]);
         if (status != KV_OK) {
             return status;
         }
@@ -219,6 +224,6 @@ void kvi_cmd_msetnx(kvi_request_t *request)
     if (status == KV_OK) {
         kvi_reply_integer(request->reply, 1);
     } else {
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
     }
 }

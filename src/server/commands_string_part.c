@@ -5,24 +5,26 @@
 #include "server/commands.h"
 #include "server/errors.h"
 #include "server/lookup.h"
+#include "server/submit.h"
 
 /* ---- parts ---- */
 
-static void reply_size_or_error(kvi_request_t *request, kv_status_t status, size_t size)
+static void reply_size_or_error(kvi_request_t *request, const kvi_op_t *op)
 {
+    kvi_op_result_t result;
+    const kv_status_t status = kvi_request_submit(request, op, &result);
     if (status == KV_OK) {
-        kvi_reply_integer(request->reply, (int64_t)size);
+        kvi_reply_integer(request->reply, (int64_t)result.size);
     } else {
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
     }
 }
 
 void kvi_cmd_append(kvi_request_t *request)
 {
-    size_t size = 0;
-    const kv_status_t status = kvi_keyspace_append(request->keyspace, request->argv[1],
-                                                   request->argv[2], request->now_ms, &size);
-    reply_size_or_error(request, status, size);
+    kvi_op_t append = kvi_request_op(request, KVI_OP_APPEND);
+    append.value = request->argv[2];
+    reply_size_or_error(request, &append);
 }
 
 void kvi_cmd_strlen(kvi_request_t *request)
@@ -42,11 +44,10 @@ void kvi_cmd_setrange(kvi_request_t *request)
         kvi_reply_error(request->reply, kvi_error_offset);
         return;
     }
-    size_t size = 0;
-    const kv_status_t status =
-        kvi_keyspace_write_at(request->keyspace, request->argv[1], (size_t)offset, request->argv[3],
-                              request->now_ms, &size);
-    reply_size_or_error(request, status, size);
+    kvi_op_t write = kvi_request_op(request, KVI_OP_WRITE_AT);
+    write.value = request->argv[3];
+    write.offset = (uint64_t)offset;
+    reply_size_or_error(request, &write);
 }
 
 /* The bytes from start to end inclusive; negative places count from the end. */
@@ -86,13 +87,14 @@ void kvi_cmd_getrange(kvi_request_t *request)
 
 static void add(kvi_request_t *request, int64_t delta)
 {
-    int64_t sum = 0;
-    const kv_status_t status =
-        kvi_keyspace_add(request->keyspace, request->argv[1], delta, request->now_ms, &sum);
+    kvi_op_t op = kvi_request_op(request, KVI_OP_ADD);
+    op.delta = delta;
+    kvi_op_result_t result;
+    const kv_status_t status = kvi_request_submit(request, &op, &result);
     if (status == KV_OK) {
-        kvi_reply_integer(request->reply, sum);
+        kvi_reply_integer(request->reply, result.sum);
     } else {
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
     }
 }
 
@@ -135,16 +137,17 @@ void kvi_cmd_incrbyfloat(kvi_request_t *request)
         kvi_reply_error(request->reply, kvi_error_not_float);
         return;
     }
-    kv_slice_t sum = {NULL, 0};
-    const kv_status_t status =
-        kvi_keyspace_add_float(request->keyspace, request->argv[1], delta, request->now_ms, &sum);
+    kvi_op_t op = kvi_request_op(request, KVI_OP_ADD_FLOAT);
+    op.value = request->argv[2];
+    kvi_op_result_t result;
+    const kv_status_t status = kvi_request_submit(request, &op, &result);
     if (status == KV_OK) {
-        kvi_reply_bulk(request->reply, sum);
+        kvi_reply_bulk(request->reply, result.value);
     } else if (status == KV_NOT_NUMBER) {
         kvi_reply_error(request->reply, kvi_error_not_float);
     } else if (status == KV_OVERFLOW) {
         kvi_reply_error(request->reply, kvi_error_nan);
     } else {
-        kvi_reply_status_error(request->reply, status);
+        kvi_request_fail(request, status);
     }
 }

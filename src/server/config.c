@@ -56,7 +56,7 @@ static bool equals(const char *name, kv_slice_t text)
     return strlen(name) == text.size && strncasecmp(name, text.data, text.size) == 0;
 }
 
-static bool read_bytes(kv_slice_t text, int64_t *bytes)
+bool kvi_config_read_bytes(kv_slice_t text, int64_t *bytes)
 {
     size_t digits = 0;
     while (digits < text.size && text.data[digits] >= '0' && text.data[digits] <= '9') {
@@ -105,7 +105,8 @@ static kv_status_t set_number(int64_t *field, const kvi_config_row_t *row, kv_sl
 {
     const bool bytes = row->kind == KVI_CONFIG_BYTES;
     int64_t number;
-    if (bytes ? !read_bytes(text, &number) : !kvi_decimal_read(text.data, text.size, &number)) {
+    if (bytes ? !kvi_config_read_bytes(text, &number)
+              : !kvi_decimal_read(text.data, text.size, &number)) {
         (void)snprintf(reason, KVI_CONFIG_TEXT_BYTES, "%s",
                        bytes ? "argument must be a memory value"
                              : "argument couldn't be parsed into an integer");
@@ -121,6 +122,34 @@ static kv_status_t set_number(int64_t *field, const kvi_config_row_t *row, kv_sl
     return KV_OK;
 }
 
+/* Writes the words that stand between bars, with commas between them. */
+static void list_choices(const char *choices, char *reason)
+{
+    size_t used =
+        (size_t)snprintf(reason, KVI_CONFIG_TEXT_BYTES, "argument must be one of the following: ");
+    for (const char *at = choices; *at != '\0' && used < KVI_CONFIG_TEXT_BYTES - 3; at++) {
+        if (*at == '|') {
+            reason[used++] = ',';
+        }
+        reason[used++] = *at == '|' ? ' ' : *at;
+    }
+    reason[used] = '\0';
+}
+
+static kv_status_t set_choice(char **field, const kvi_config_row_t *row, kv_slice_t text,
+                              char *reason)
+{
+    for (const char *word = row->argument; *word != '\0';) {
+        const size_t length = strcspn(word, "|");
+        if (length == text.size && strncasecmp(word, text.data, length) == 0) {
+            return set_text(field, (kv_slice_t){word, length});
+        }
+        word += length + (word[length] == '|' ? 1 : 0);
+    }
+    list_choices(row->argument, reason);
+    return KV_INVALID;
+}
+
 kv_status_t kvi_config_set(kvi_config_t *config, const kvi_config_row_t *row, kv_slice_t text,
                            char reason[KVI_CONFIG_TEXT_BYTES])
 {
@@ -131,6 +160,8 @@ kv_status_t kvi_config_set(kvi_config_t *config, const kvi_config_row_t *row, kv
     case KVI_CONFIG_INTEGER:
     case KVI_CONFIG_BYTES:
         return set_number(field, row, text, reason);
+    case KVI_CONFIG_CHOICE:
+        return set_choice(field, row, text, reason);
     case KVI_CONFIG_TEXT:
         break;
     }
@@ -152,6 +183,7 @@ const char *kvi_config_get(const kvi_config_t *config, const kvi_config_row_t *r
     case KVI_CONFIG_BYTES:
         (void)snprintf(buffer, KVI_CONFIG_TEXT_BYTES, "%" PRId64, *(const int64_t *)field);
         return buffer;
+    case KVI_CONFIG_CHOICE:
     case KVI_CONFIG_TEXT:
         break;
     }
@@ -193,7 +225,7 @@ kv_status_t kvi_config_copy(kvi_config_t *to, const kvi_config_t *from)
 void kvi_config_close(kvi_config_t *config)
 {
     for (size_t i = 0; i < CONFIG_ROWS; i++) {
-        if (config_rows[i].kind == KVI_CONFIG_TEXT) {
+        if (config_rows[i].kind == KVI_CONFIG_TEXT || config_rows[i].kind == KVI_CONFIG_CHOICE) {
             char **const field = field_of(config, &config_rows[i]);
             kv_store_free(*field);
             *field = NULL;
@@ -214,4 +246,68 @@ const kvi_config_row_t *kvi_config_find(kv_slice_t name)
         }
     }
     return NULL;
+}
+
+/* ---- choices ---- */
+
+static const char *const sync_names[] = {
+    [KVI_SYNC_DEFAULT] = "default",
+    [KVI_SYNC_ALWAYS] = "always",
+    [KVI_SYNC_EVERYSEC] = "everysec",
+    [KVI_SYNC_NO] = "no",
+};
+
+static const char *const eviction_names[] = {
+    [KVI_EVICT_DEFAULT] = "default",           [KVI_EVICT_NONE] = "noeviction",
+    [KVI_EVICT_ALL_LRU] = "allkeys-lru",       [KVI_EVICT_ALL_LFU] = "allkeys-lfu",
+    [KVI_EVICT_ALL_RANDOM] = "allkeys-random", [KVI_EVICT_VOLATILE_LRU] = "volatile-lru",
+    [KVI_EVICT_VOLATILE_LFU] = "volatile-lfu", [KVI_EVICT_VOLATILE_RANDOM] = "volatile-random",
+    [KVI_EVICT_VOLATILE_TTL] = "volatile-ttl",
+};
+
+bool kvi_sync_find(kv_slice_t name, kvi_sync_t *sync)
+{
+    for (size_t i = 0; i < sizeof sync_names / sizeof sync_names[0]; i++) {
+        if (equals(sync_names[i], name)) {
+            *sync = (kvi_sync_t)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool kvi_eviction_find(kv_slice_t name, kvi_eviction_t *eviction)
+{
+    for (size_t i = 0; i < sizeof eviction_names / sizeof eviction_names[0]; i++) {
+        if (equals(eviction_names[i], name)) {
+            *eviction = (kvi_eviction_t)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *kvi_sync_name(kvi_sync_t sync)
+{
+    return sync_names[sync];
+}
+
+const char *kvi_eviction_name(kvi_eviction_t eviction)
+{
+    return eviction_names[eviction];
+}
+
+kvi_sync_t kvi_config_sync(const kvi_config_t *config)
+{
+    kvi_sync_t sync = KVI_SYNC_EVERYSEC;
+    (void)kvi_sync_find((kv_slice_t){config->sync, strlen(config->sync)}, &sync);
+    return sync;
+}
+
+kvi_eviction_t kvi_config_eviction(const kvi_config_t *config)
+{
+    kvi_eviction_t eviction = KVI_EVICT_NONE;
+    (void)kvi_eviction_find(
+        (kv_slice_t){config->maxmemory_policy, strlen(config->maxmemory_policy)}, &eviction);
+    return eviction;
 }

@@ -292,8 +292,31 @@ static void free_connection(uv_handle_t *handle)
     kv_store_free(connection);
 }
 
+static void unlink_held(kvi_connection_t *connection)
+{
+    kvi_held_list_t *const list = &connection->loop->held;
+    if (connection->previous_held != NULL) {
+        connection->previous_held->next_held = connection->next_held;
+    } else {
+        list->first = connection->next_held;
+    }
+    if (connection->next_held != NULL) {
+        connection->next_held->previous_held = connection->previous_held;
+    } else {
+        list->last = connection->previous_held;
+    }
+    connection->wait_lsn = 0;
+}
+
 static void close_connection(kvi_connection_t *connection)
 {
+    if (connection->wait_lsn != 0) {
+        unlink_held(connection);
+    }
+    if (connection->stalled) {
+        connection->stalled = false;
+        connection->loop->stalled--;
+    }
     if (connection->input_capacity > 0) {
         kv_store_free(connection->input);
     }
@@ -324,21 +347,23 @@ void kvi_connection_finish_turn(kvi_connection_t *connection)
     kvi_client_t *const client = &connection->client;
     kvi_server_t *const server = client->server;
     const size_t limit = (size_t)server->config.output_limit;
-    if (!client->killed && !client->reply.failed) {
+    if (!client->killed && !client->reply.failed && connection->wait_lsn == 0) {
         write_replies(connection);
     }
     if (kvi_connection_backlog(connection) > limit && !client->killed) {
         server->stats.output_limit_closes++;
         client->killed = true;
     }
-    const bool done = (client->closing || (connection->ended && !connection->blocked)) &&
-                      kvi_connection_backlog(connection) == 0;
+    const bool waits = connection->wait_lsn != 0 || connection->stalled;
+    const bool ended = connection->ended && !connection->blocked && !connection->stalled;
+    const bool done = (client->closing || ended) && kvi_connection_backlog(connection) == 0;
     if (client->killed || client->reply.failed || done || !keep_rest(connection)) {
         close_connection(connection);
         return;
     }
-    bool readable = !connection->blocked;
-    if (connection->blocked &&
+    bool readable =
+        !connection->blocked && !(waits && connection->input_size > KVI_TURN_CONNECTION_BYTES);
+    if (connection->blocked && !waits &&
         kvi_connection_backlog(connection) <= (size_t)server->config.output_pause) {
         /* Requests wait that have arrived already: no event will announce them. */
         kvi_connection_mark_ready(connection);
@@ -349,6 +374,40 @@ void kvi_connection_finish_turn(kvi_connection_t *connection)
     client->input_bytes = connection->input_size;
     client->input_capacity = connection->input_capacity;
     client->output_bytes = kvi_connection_backlog(connection);
+}
+
+/* ---- waiting for the log ---- */
+
+void kvi_connection_hold(kvi_connection_t *connection, uint64_t lsn)
+{
+    kvi_held_list_t *const list = &connection->loop->held;
+    if (connection->wait_lsn != 0 || connection->client.reply.size == 0) {
+        return;
+    }
+    connection->wait_lsn = lsn;
+    connection->next_held = NULL;
+    connection->previous_held = list->last;
+    if (list->last != NULL) {
+        list->last->next_held = connection;
+    } else {
+        list->first = connection;
+    }
+    list->last = connection;
+}
+
+void kvi_connection_release(kvi_connection_t *connection)
+{
+    kvi_client_t *const client = &connection->client;
+    unlink_held(connection);
+    if (!client->killed) {
+        write_replies(connection);
+    }
+    client->output_bytes = kvi_connection_backlog(connection);
+    if (client->killed || client->closing || connection->ended || connection->input_size > 0 ||
+        !connection->reading) {
+        kvi_connection_mark_ready(connection);
+        kvi_loop_turn_soon(connection->loop);
+    }
 }
 
 /* ---- the beginning of a connection ---- */

@@ -27,11 +27,26 @@ static const char kvi_error_cursor[] = "ERR invalid cursor";
 static const char kvi_error_not_lfu[] =
     "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that "
     "when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+static const char kvi_error_is_lfu[] =
+    "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when "
+    "switching between policies at runtime LRU and LFU data will take some time to adjust.";
 static const char kvi_error_lcs_both[] =
     "ERR If you want both the length and indexes, please just use IDX.";
 static const char kvi_error_lcs_memory[] =
     "ERR Insufficient memory, failed allocating transient memory for LCS";
 static const char kvi_error_lcs_limit[] =
     "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
+
+static const char kvi_error_misconf_of[] = "MISCONF Errors writing to the AOF file: %s";
+static const char kvi_error_quota[] =
+    "OOM command not allowed when used memory > quota of the keyspace.";
+static const char kvi_error_inside_multi[] = "ERR Command not allowed inside a transaction";
+static const char kvi_error_atomic_of[] =
+    "ERR '%s' cannot be undone and is not allowed in MULTI ATOMIC";
+static const char kvi_error_no_keyspace[] = "ERR the selected keyspace was dropped; SELECT another";
+static const char kvi_error_memory_only[] =
+    "ERR this server keeps its data in memory only; --dir gives it a directory";
+static const char kvi_error_loading[] = "LOADING Redis is loading the dataset in memory";
+static const char kvi_error_oom[] = "OOM command not allowed when used memory > 'maxmemory'.";
 
 #endif

@@ -17,7 +17,19 @@
 #include "os/os.h"
 #include "server/loop_int.h"
 
+/* What a turn gives to a snapshot that is being made. */
+#define BUSY_STEP_NS UINT64_C(50000)
+#define IDLE_STEP_NS UINT64_C(200000)
+
 /* ---- a group ---- */
+
+static void prefetch_in(kvi_db_t *db, size_t database, size_t count, const kv_slice_t *keys)
+{
+    kvi_keyspace_t *const keyspace = kvi_db_keyspace(db, database);
+    if (keyspace != NULL) {
+        kvi_keyspace_prefetch(keyspace, count, keys);
+    }
+}
 
 static void prefetch_keys(kvi_loop_t *loop)
 {
@@ -33,7 +45,7 @@ static void prefetch_keys(kvi_loop_t *loop)
         }
         const size_t selected = slot->connection->client.database;
         if (selected != database && count > 0) {
-            kvi_keyspace_prefetch(kvi_db_keyspace(db, database), count, keys);
+            prefetch_in(db, database, count, keys);
             count = 0;
         }
         database = selected;
@@ -41,7 +53,7 @@ static void prefetch_keys(kvi_loop_t *loop)
     }
     /* One key alone gains nothing: its command is next. */
     if (count > 1) {
-        kvi_keyspace_prefetch(kvi_db_keyspace(db, database), count, keys);
+        prefetch_in(db, database, count, keys);
     }
 }
 
@@ -81,10 +93,10 @@ static void trim_slot(kvi_slot_t *slot)
     }
 }
 
-/* Writes what connections before `end` have been answered. */
+/* Writes what connections before `end` have been answered, unless that has to wait for the log. */
 static void finish_connections(kvi_loop_t *loop, const kvi_connection_t *end)
 {
-    while (loop->unflushed != end) {
+    while (loop->unflushed != end && !loop->defers) {
         kvi_connection_t *const connection = loop->unflushed;
         loop->unflushed = connection->next_ready;
         connection->ready = false;
@@ -158,13 +170,31 @@ static void answer_protocol_error(kvi_connection_t *connection)
     }
 }
 
+/* Whether the command that was just parsed may change data. */
+static bool is_write(kvi_loop_t *loop, const kvi_connection_t *connection)
+{
+    const kvi_command_t *const command = find_command(loop, connection->parser.argv[0]);
+    const kvi_transaction_t *const transaction = connection->client.transaction;
+    if (transaction != NULL) {
+        return command != NULL && (transaction->flags & KVI_CMD_WRITE) != 0;
+    }
+    return command != NULL && (command->flags & KVI_CMD_WRITE) != 0;
+}
+
 /* Parses one connection's bytes into slots, running groups as they fill. */
 static void parse_connection(kvi_loop_t *loop, kvi_connection_t *connection)
 {
     const kvi_client_t *const client = &connection->client;
     const size_t pause = (size_t)loop->server->config.output_pause;
+    if (connection->wait_lsn != 0) {
+        return;
+    }
     connection->parser.bulk_bytes_max = (size_t)loop->server->config.bulk_bytes_max;
     connection->blocked = false;
+    if (connection->stalled) {
+        connection->stalled = false;
+        loop->stalled--;
+    }
     while (connection->input_used < connection->input_size && !client->closing && !client->killed) {
         if (kvi_connection_backlog(connection) > pause) {
             connection->blocked = true;
@@ -174,6 +204,12 @@ static void parse_connection(kvi_loop_t *loop, kvi_connection_t *connection)
         const kvi_parse_t result =
             kvi_parser_next(&connection->parser, connection->input + connection->input_used,
                             connection->input_size - connection->input_used, &used);
+        if (loop->log_is_busy && result == KVI_PARSE_COMMAND && is_write(loop, connection)) {
+            /* Comes again, from its beginning, when the log has caught up. */
+            connection->stalled = true;
+            loop->stalled++;
+            return;
+        }
         connection->input_used += used;
         if (result == KVI_PARSE_MORE) {
             return;
@@ -191,24 +227,48 @@ static void parse_connection(kvi_loop_t *loop, kvi_connection_t *connection)
     }
 }
 
-void kvi_loop_turn(kvi_loop_t *loop)
+/* Everything that has arrived: parsed, run, and written or held. */
+static void run_turn(kvi_loop_t *loop, kvi_connection_t *first)
 {
-    kvi_connection_t *const first = loop->ready.first;
-    if (first == NULL) {
-        (void)uv_idle_stop(&loop->idle);
-        return;
-    }
+    kvi_server_t *const server = loop->server;
     loop->ready = (kvi_ready_list_t){NULL, NULL};
     loop->now_ms = kvi_os_wall_ms();
-    loop->server->stats.turns++;
+    server->stats.turns++;
     loop->unflushed = first;
+    loop->defers = loop->server->wait_lsn != 0 || server->sync_always;
+    loop->log_is_busy = server->commit->ops->reserve(server->commit, 0) == KV_BUSY;
     for (kvi_connection_t *connection = first; connection != NULL;) {
         parse_connection(loop, connection);
         connection = connection->next_ready;
     }
     run_group(loop, NULL);
+    kvi_server_end_turn(loop->server);
+    if (loop->defers) {
+        for (kvi_connection_t *connection = loop->unflushed; connection != NULL;) {
+            if (loop->server->wait_lsn != 0) {
+                kvi_connection_hold(connection, loop->server->wait_lsn);
+            }
+            connection = connection->next_ready;
+        }
+        loop->defers = false;
+        finish_connections(loop, NULL);
+    }
     loop->input_used = 0;
     kvi_loop_collect_killed(loop);
+}
+
+void kvi_loop_turn(kvi_loop_t *loop)
+{
+    kvi_connection_t *const first = loop->ready.first;
+    if (first != NULL) {
+        run_turn(loop, first);
+    }
+    const bool more = kvi_loop_step_snapshot(loop, first != NULL ? BUSY_STEP_NS : IDLE_STEP_NS);
+    if (more) {
+        kvi_loop_turn_soon(loop);
+    } else if (loop->ready.first == NULL) {
+        (void)uv_idle_stop(&loop->idle);
+    }
     if (loop->server->shutdown_asked) {
         uv_stop(&loop->uv);
     }

@@ -4,17 +4,25 @@
  * timer ticks every 100 ms; each task gets a slice of time in a tick, and as long as one has more
  * to do the next tick comes after 4 ms, so that requests have most of the thread in any case.
  */
+#include <concordkv/kv_memory.h>
+
 #include "memory/block.h"
 #include "os/os.h"
 #include "server/loop_int.h"
+#include "server/submit.h"
 
 #define TICK_MS 100
 #define BUSY_TICK_MS 4
 #define EXPIRE_SLICE_NS UINT64_C(1000000)
 #define RELOCATE_SLICE_NS UINT64_C(500000)
 #define PURGE_SLICE_NS UINT64_C(1000000)
+#define SNAPSHOT_SLICE_NS UINT64_C(100000)
 #define EXPIRE_STEPS 64
 #define RELOCATE_STEPS 64
+#define CONVERT_SLICE_NS UINT64_C(1000000)
+#define CONVERT_STEPS ((size_t)64)
+#define SHRINK_SLICE_NS UINT64_C(1000000)
+#define SHRINK_STEPS ((size_t)64)
 /* Relocation begins when more than a quarter and a megabyte of a keyspace is slack, and after a
  * pass when there is an eighth more than that pass left. */
 #define SLACK_SHARE 4
@@ -27,20 +35,28 @@
 /* How long a connection that is to be closed may keep its last replies unread. */
 #define LINGER_MS 60000
 
+static bool has_late_keys(const kvi_keyspace_t *keyspace, int64_t now_ms)
+{
+    const int64_t deadline = kvi_keyspace_next_deadline(keyspace);
+    return deadline != KVI_NO_DEADLINE && deadline < now_ms;
+}
+
 /* Removes late keys until none is left (false) or the slice is over (true). */
 static bool expire_keys(kvi_loop_t *loop, int64_t now_ms)
 {
     kvi_server_t *const server = loop->server;
     const uint64_t end = kvi_os_monotonic_ns() + EXPIRE_SLICE_NS;
     for (size_t i = 0; i < kvi_db_keyspaces(server->db) && server->active_expire; i++) {
-        kvi_keyspace_t *const keyspace = kvi_db_keyspace(server->db, i);
-        int64_t deadline = kvi_keyspace_next_deadline(keyspace);
-        while (deadline != KVI_NO_DEADLINE && deadline < now_ms) {
-            (void)kvi_keyspace_expire(keyspace, now_ms, EXPIRE_STEPS);
-            if (kvi_os_monotonic_ns() >= end) {
-                return true;
+        const kvi_keyspace_t *const keyspace = kvi_db_keyspace(server->db, i);
+        const kvi_op_t expire = {
+            .kind = KVI_OP_EXPIRE, .keyspace = (uint32_t)i, .count = EXPIRE_STEPS};
+        while (keyspace != NULL && has_late_keys(keyspace, now_ms)) {
+            kvi_op_result_t result;
+            kvi_server_submit(server, &expire, now_ms, &result);
+            if (result.status != KV_OK || kvi_os_monotonic_ns() >= end) {
+                /* A log that takes no writes now may take them later; nobody sees late keys. */
+                return result.status == KV_OK;
             }
-            deadline = kvi_keyspace_next_deadline(keyspace);
         }
     }
     return false;
@@ -83,12 +99,64 @@ static bool relocate_keyspace(kvi_keyspace_t *keyspace, kvi_relocation_t *reloca
     return false;
 }
 
+/* As many as there are keyspaces now. */
+static bool make_relocations(kvi_loop_t *loop, size_t count)
+{
+    if (count <= loop->relocation_count) {
+        return true;
+    }
+    kvi_relocation_t *const larger = kv_store_realloc(loop->relocations, count * sizeof larger[0]);
+    if (larger == NULL) {
+        return false;
+    }
+    for (size_t i = loop->relocation_count; i < count; i++) {
+        larger[i] = (kvi_relocation_t){.active = false};
+    }
+    loop->relocations = larger;
+    loop->relocation_count = count;
+    return true;
+}
+
 static bool relocate_entries(kvi_loop_t *loop)
 {
     kvi_db_t *const db = loop->server->db;
     const uint64_t end = kvi_os_monotonic_ns() + RELOCATE_SLICE_NS;
+    if (!make_relocations(loop, kvi_db_keyspaces(db))) {
+        return false;
+    }
     for (size_t i = 0; i < kvi_db_keyspaces(db); i++) {
-        if (relocate_keyspace(kvi_db_keyspace(db, i), &loop->relocations[i], end)) {
+        kvi_keyspace_t *const keyspace = kvi_db_keyspace(db, i);
+        if (keyspace != NULL && relocate_keyspace(keyspace, &loop->relocations[i], end)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Goes on with conversions to another engine; true if the slice is over before they are done. */
+static bool convert_keyspaces(kvi_loop_t *loop)
+{
+    kvi_db_t *const db = loop->server->db;
+    const uint64_t end = kvi_os_monotonic_ns() + CONVERT_SLICE_NS;
+    for (size_t i = 0; i < kvi_db_keyspaces(db); i++) {
+        kvi_keyspace_t *const keyspace = kvi_db_keyspace(db, i);
+        while (keyspace != NULL && kvi_keyspace_convert(keyspace, CONVERT_STEPS) == CONVERT_STEPS) {
+            if (kvi_os_monotonic_ns() >= end) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Evicts until the use is below a limit that was lowered. */
+static bool shrink_database(kvi_loop_t *loop)
+{
+    const kvi_submitter_t submitter = kvi_server_submitter(loop->server);
+    const uint64_t end = kvi_os_monotonic_ns() + SHRINK_SLICE_NS;
+    while ((loop->server->gates & KVI_GATE_MEMORY) != 0 &&
+           kvi_db_shrink(loop->server->db, SHRINK_STEPS, &submitter) == SHRINK_STEPS) {
+        if (kvi_os_monotonic_ns() >= end) {
             return true;
         }
     }
@@ -127,6 +195,8 @@ static void tick(uv_timer_t *timer)
     const int64_t now_ms = kvi_os_wall_ms();
     bool more = expire_keys(loop, now_ms);
     more = relocate_entries(loop) || more;
+    more = convert_keyspaces(loop) || more;
+    more = shrink_database(loop) || more;
     more = purge_memory() || more;
     const uint64_t elapsed_ms = (now_ns - loop->last_tick_ns) / 1000000;
     if (elapsed_ms >= TICK_MS) {
@@ -136,6 +206,11 @@ static void tick(uv_timer_t *timer)
         if (loop->ticks % (1000 / TICK_MS) == 0) {
             end_idle_connections(loop, now_ms);
         }
+    }
+    kvi_server_end_turn(loop->server);
+    kvi_loop_release_held(loop);
+    if (kvi_loop_step_snapshot(loop, SNAPSHOT_SLICE_NS)) {
+        kvi_loop_turn_soon(loop);
     }
     if (loop->accept_waits) {
         loop->accept_waits = false;

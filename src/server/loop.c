@@ -100,6 +100,13 @@ static void check(uv_check_t *handle)
     kvi_loop_turn(handle->data);
 }
 
+static void woken(uv_async_t *handle)
+{
+    kvi_loop_t *const loop = handle->data;
+    kvi_loader_look(loop);
+    kvi_loop_release_held(loop);
+}
+
 static void stop(uv_signal_t *handle, int number)
 {
     kvi_loop_t *const loop = handle->data;
@@ -119,6 +126,7 @@ static int start_handles(kvi_loop_t *loop)
     loop->terminate.data = loop;
     loop->interrupt.data = loop;
     loop->listener.data = loop;
+    loop->wake.data = loop;
     /* These only fill in structs; what can fail is below. */
     (void)uv_check_init(&loop->uv, &loop->check);
     (void)uv_idle_init(&loop->uv, &loop->idle);
@@ -126,7 +134,10 @@ static int start_handles(kvi_loop_t *loop)
     (void)uv_tcp_init(&loop->uv, &loop->listener);
     (void)uv_check_start(&loop->check, check);
     (void)signal(SIGPIPE, SIG_IGN);
-    result = uv_signal_init(&loop->uv, &loop->terminate);
+    result = uv_async_init(&loop->uv, &loop->wake, woken);
+    if (result == 0) {
+        result = uv_signal_init(&loop->uv, &loop->terminate);
+    }
     if (result == 0) {
         result = uv_signal_start(&loop->terminate, stop, SIGTERM);
     }
@@ -142,9 +153,7 @@ static int start_handles(kvi_loop_t *loop)
 static bool take_buffers(kvi_loop_t *loop)
 {
     loop->input = kv_store_malloc(KVI_TURN_INPUT_BYTES);
-    loop->relocations =
-        kv_store_calloc(kvi_db_keyspaces(loop->server->db), sizeof loop->relocations[0]);
-    if (loop->input == NULL || loop->relocations == NULL) {
+    if (loop->input == NULL) {
         return false;
     }
     for (size_t i = 0; i < KVI_TURN_GROUP; i++) {
@@ -193,11 +202,32 @@ kv_status_t kvi_loop_open(kvi_server_t *server, kvi_loop_t **result,
     return KV_OK;
 }
 
-void kvi_loop_run(kvi_loop_t *loop)
+kv_status_t kvi_loop_run(kvi_loop_t *loop, const kvi_loop_events_t *events,
+                         char message[KVI_LOOP_MESSAGE_BYTES])
 {
-    while (!loop->server->shutdown_asked) {
+    kvi_server_t *const server = loop->server;
+    loop->events = *events;
+    if (server->config.dir[0] == '\0') {
+        events->ready(events->context);
+    } else if (kvi_loader_start(loop) != KV_OK) {
+        (void)snprintf(message, KVI_LOOP_MESSAGE_BYTES, "out of memory");
+        return KV_NO_MEMORY;
+    }
+    while (!server->shutdown_asked) {
         (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
     }
+    kvi_loop_flush(loop);
+    kvi_commit_state_t state = {.status = KV_OK};
+    server->commit->ops->state(server->commit, &state);
+    if (loop->failure[0] != '\0') {
+        (void)snprintf(message, KVI_LOOP_MESSAGE_BYTES, "%s", loop->failure);
+        return KV_IO;
+    }
+    if (state.status != KV_OK) {
+        (void)snprintf(message, KVI_LOOP_MESSAGE_BYTES, "the last changes could not be kept: %s",
+                       state.reason);
+    }
+    return state.status;
 }
 
 static void close_handle(uv_handle_t *handle, void *context)
@@ -208,11 +238,25 @@ static void close_handle(uv_handle_t *handle, void *context)
     }
 }
 
+/* The server is left without a database that would outlive its directory. */
+static void close_directory(kvi_server_t *server)
+{
+    if (server->directory != NULL) {
+        (void)kvi_directory_close(server->directory);
+        server->directory = NULL;
+        server->db = NULL;
+        server->commit = NULL;
+    }
+}
+
 void kvi_loop_close(kvi_loop_t *loop)
 {
     if (loop == NULL) {
         return;
     }
+    /* Before the handle that its threads wake is closed. */
+    kvi_loader_close(loop->loader);
+    close_directory(loop->server);
     if (loop->open) {
         kvi_connection_close_all(loop);
         uv_walk(&loop->uv, close_handle, NULL);

@@ -13,6 +13,7 @@
 
 #define OPTIONS_MAX 64
 #define HELP_LINE_BYTES 256
+#define HELP_ARGUMENT_BYTES 40
 
 /* What getopt_long answers: a row's number from FIRST_ROW on, or one of these. */
 enum { OPTION_CONFIG = 1000, OPTION_HELP, OPTION_VERSION, FIRST_ROW };
@@ -37,6 +38,9 @@ static void describe_values(const kvi_config_row_t *row, char *text, size_t size
     case KVI_CONFIG_BYTES:
         (void)snprintf(text, size, "bytes, as 1000, 64kb, 100mb or 2gb, at least %" PRId64,
                        row->lowest);
+        break;
+    case KVI_CONFIG_CHOICE:
+        (void)snprintf(text, size, "%s", row->argument);
         break;
     case KVI_CONFIG_TEXT:
         (void)snprintf(text, size, "a text without zero bytes");
@@ -211,7 +215,9 @@ void kvi_options_help(void (*write)(void *context, const char *line), void *cont
             continue;
         }
         char option[64];
-        (void)snprintf(option, sizeof option, "--%s %s", row->name, row->argument);
+        const bool long_list = strlen(row->argument) > HELP_ARGUMENT_BYTES;
+        (void)snprintf(option, sizeof option, "--%s %s", row->name,
+                       long_list ? "WORD" : row->argument);
         const bool shown = (row->flags & KVI_CONFIG_ABSENT) == 0 && row->initial[0] != '\0';
         (void)snprintf(line, sizeof line, "  %-30s %s%s%s%s", option, row->help, shown ? " (" : "",
                        shown ? row->initial : "", shown ? ")" : "");

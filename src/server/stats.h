@@ -44,6 +44,7 @@ typedef struct kvi_stats {
     uint64_t keyspace_hits; /* of reading commands */
     uint64_t keyspace_misses;
     uint64_t expired_before; /* late keys removed before the counters were set to zero */
+    uint64_t evicted_before;
     uint64_t input_bytes;
     uint64_t output_bytes;
     uint64_t reads; /* turns of a connection that brought bytes */

@@ -17,6 +17,7 @@
 
 typedef struct commands {
     kvi_db_t *db;
+    kvi_commit_t *commit;
     kvi_server_t *server;
     kvi_client_t client;
     int64_t now_ms;
@@ -33,7 +34,9 @@ static inline void commands_open(commands_t *commands)
     kvi_config_t config = {0};
     assert_int_equal(kvi_db_open(NULL, &commands->db), KV_OK);
     assert_int_equal(kvi_config_open(&config), KV_OK);
-    assert_int_equal(kvi_server_open(&config, commands->db, &commands->server), KV_OK);
+    assert_int_equal(kvi_commit_none_open(commands->db, &commands->commit), KV_OK);
+    assert_int_equal(kvi_server_open(&config, commands->db, commands->commit, &commands->server),
+                     KV_OK);
     kvi_config_close(&config);
     kvi_client_open(commands->server, &commands->client, commands->now_ms);
     commands->client.reply.protocol = 2;
@@ -42,10 +45,12 @@ static inline void commands_open(commands_t *commands)
 static inline void commands_close(commands_t *commands)
 {
     for (size_t i = 0; i < kvi_db_keyspaces(commands->db); i++) {
-        assert_int_equal(kvi_keyspace_check(kvi_db_keyspace(commands->db, i)), KV_OK);
+        const kvi_keyspace_t *const keyspace = kvi_db_keyspace(commands->db, i);
+        assert_true(keyspace == NULL || kvi_keyspace_check(keyspace) == KV_OK);
     }
     kvi_client_close(&commands->client);
     kvi_server_close(commands->server);
+    commands->commit->ops->close(commands->commit);
     kvi_db_close(commands->db);
 }
 

@@ -180,7 +180,7 @@ static void test_memory_at_its_limit(void **state)
     commands_open(&commands);
     commands_expect(&commands, "SET k v", OK);
     commands_expect(&commands, "SET n 5", OK);
-    kvi_db_set_memory_limit(commands.db, 1);
+    commands_expect(&commands, "CONFIG SET maxmemory 1", "+OK\r\n");
     commands_expect(&commands, "SET k w", oom);
     commands_expect(&commands, "APPEND k w", oom);
     commands_expect(&commands, "INCR n", oom);
@@ -188,7 +188,7 @@ static void test_memory_at_its_limit(void **state)
     commands_expect(&commands, "GET k", "$1\r\nv\r\n");
     commands_expect(&commands, "TTL k", ":-1\r\n");
     commands_expect(&commands, "DEL k", ONE);
-    kvi_db_set_memory_limit(commands.db, 0);
+    commands_expect(&commands, "CONFIG SET maxmemory 0", "+OK\r\n");
     commands_expect(&commands, "SET k w", OK);
     commands_close(&commands);
 }

@@ -157,8 +157,8 @@ static void bad_options_are_refused(void **state)
     refuse("--port", "x", "0 to 65535");
     refuse("--nosuch", NULL, "--nosuch");
     refuse("stray", NULL, "stray");
-    refuse("--dir", "here", "memory only");
-    refuse("--sync=always", NULL, "memory only");
+    refuse("--sync=sometimes", NULL, "always|everysec|no");
+    refuse("--maxmemory-policy", "first", "allkeys-lru|");
     refuse("--engine", "nosuch", "hash");
     refuse("--appendonly", "yes", "--appendonly");
     refuse("--config", "/nonexistent/file", "cannot be read");

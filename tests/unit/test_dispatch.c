@@ -24,7 +24,7 @@ static void every_row_makes_sense(void **state)
         if (row->first_key > 0) {
             assert_true(row->key_step > 0 && row->last_key != 0);
             assert_true(abs(row->arity) > row->first_key);
-            assert_true((row->flags & (KVI_CMD_WRITE | KVI_CMD_READONLY)) != 0);
+            assert_true((row->flags & (KVI_CMD_WRITE | KVI_CMD_READONLY | KVI_CMD_NO_QUEUE)) != 0);
         }
         assert_true((row->flags & KVI_CMD_WRITE) == 0 || (row->flags & KVI_CMD_READONLY) == 0);
     }

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commands about what is kept on disk: snapshots, backups, the log. A snapshot is of the state
+ * between two turns; commands that begin one at once end the log's turn first.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "os/os.h"
+#include "server/arguments.h"
+#include "server/commands.h"
+#include "server/errors.h"
+#include "server/info.h"
+#include "server/server.h"
+#include "server/submit.h"
+
+#define PATH_BYTES_MAX 1024
+
+/* False after an error was answered: there is no directory. */
+static bool keeps_data(kvi_request_t *request)
+{
+    if (request->server->directory == NULL) {
+        kvi_reply_error(request->reply, "%s", kvi_error_memory_only);
+        return false;
+    }
+    return true;
+}
+
+static bool is_saving(const kvi_request_t *request)
+{
+    kvi_directory_state_t state;
+    kvi_directory_state(request->server->directory, &state);
+    return state.running || request->server->snapshot_asked;
+}
+
+/* False after an error was answered: nothing is running that another snapshot would disturb. */
+static bool may_save(kvi_request_t *request)
+{
+    if (!keeps_data(request)) {
+        return false;
+    }
+    if (is_saving(request)) {
+        kvi_reply_error(request->reply, "ERR Background save already in progress");
+        return false;
+    }
+    return true;
+}
+
+static void answer(kvi_request_t *request, kv_status_t status, const char *text)
+{
+    kvi_directory_state_t state = {.last_reason = ""};
+    if (status == KV_OK) {
+        kvi_reply_status(request->reply, text);
+        return;
+    }
+    kvi_directory_state(request->server->directory, &state);
+    kvi_reply_error(request->reply, "ERR %s",
+                    state.last_reason[0] != '\0' ? state.last_reason : kv_status_text(status));
+}
+
+void kvi_cmd_save(kvi_request_t *request)
+{
+    if (may_save(request)) {
+        kvi_server_end_turn(request->server);
+        answer(request, kvi_directory_save(request->server->directory), "OK");
+    }
+}
+
+void kvi_cmd_bgsave(kvi_request_t *request)
+{
+    const bool good =
+        request->argc == 1 || (request->argc == 2 && kvi_argument_is(request->argv[1], "schedule"));
+    if (!good) {
+        kvi_reply_syntax_error(request->reply);
+    } else if (may_save(request)) {
+        /* Begins when the turn has ended, so that no transaction is cut in two. */
+        request->server->snapshot_asked = true;
+        kvi_reply_status(request->reply, "Background saving started");
+    }
+}
+
+void kvi_cmd_bgrewriteaof(kvi_request_t *request)
+{
+    if (!keeps_data(request)) {
+        return;
+    }
+    if (is_saving(request)) {
+        kvi_reply_error(request->reply,
+                        "ERR Background append only file rewriting already in progress");
+        return;
+    }
+    request->server->snapshot_asked = true;
+    kvi_reply_status(request->reply, "Background append only file rewriting started");
+}
+
+void kvi_cmd_lastsave(kvi_request_t *request)
+{
+    int64_t time_ms = request->server->started_ms;
+    if (request->server->directory != NULL) {
+        kvi_directory_state_t state;
+        kvi_directory_state(request->server->directory, &state);
+        time_ms = state.last_ms;
+    }
+    kvi_reply_integer(request->reply, time_ms / 1000);
+}
+
+void kvi_cmd_backup(kvi_request_t *request)
+{
+    char path[PATH_BYTES_MAX];
+    const kv_slice_t text = request->argv[1];
+    if (!may_save(request)) {
+        return;
+    }
+    if (text.size == 0 || text.size >= sizeof path || memchr(text.data, '\0', text.size) != NULL) {
+        kvi_reply_error(request->reply, "ERR that is no path");
+        return;
+    }
+    memcpy(path, text.data, text.size);
+    path[text.size] = '\0';
+    kvi_server_end_turn(request->server);
+    const kv_status_t status = kvi_directory_backup(request->server->directory, path);
+    if (status == KV_EXISTS) {
+        kvi_reply_error(request->reply, "ERR that directory holds a database already");
+    } else {
+        answer(request, status, "Backup started");
+    }
+}
+
+/* ---- the log ---- */
+
+void kvi_cmd_log_help(kvi_request_t *request)
+{
+    static const char *const lines[] = {
+        "RESUME",
+        "    Take writes again, after a full disk has got room.",
+    };
+    kvi_reply_help(request->reply, "LOG", lines, sizeof lines / sizeof lines[0]);
+}
+
+void kvi_cmd_log_resume(kvi_request_t *request)
+{
+    kvi_commit_t *const commit = request->server->commit;
+    if (!keeps_data(request)) {
+        return;
+    }
+    const kv_status_t status = commit->ops->resume(commit);
+    kvi_server_look_at_log(request->server);
+    if (status == KV_OK) {
+        kvi_reply_ok(request->reply);
+    } else {
+        kvi_request_fail(request, status);
+    }
+}
+
+/* There are no replicas, so none has acknowledged anything, now or when the timeout is over. */
+void kvi_cmd_wait(kvi_request_t *request)
+{
+    int64_t replicas;
+    int64_t timeout;
+    if (!kvi_argument_integer(request, 1, &replicas) ||
+        !kvi_argument_between(request, 2, INT64_MIN, INT64_MAX,
+                              "ERR timeout is not an integer or out of range", &timeout)) {
+        return;
+    }
+    if (timeout < 0) {
+        kvi_reply_error(request->reply, "ERR timeout is negative");
+        return;
+    }
+    kvi_reply_integer(request->reply, 0);
+}
+
+/* ---- INFO persistence ---- */
+
+static void print_loading(const kvi_request_t *request, kvi_text_t *text)
+{
+    const kvi_server_t *const server = request->server;
+    const bool loading = (server->gates & KVI_GATE_LOADING) != 0;
+    kvi_text_print(text, "# Persistence\r\nloading:%d\r\nasync_loading:0\r\n", loading);
+    if (!loading) {
+        return;
+    }
+    uint64_t bytes;
+    uint64_t all;
+    kvi_server_loading_progress(server, &bytes, &all);
+    const int64_t seconds = (request->now_ms - server->loading_since_ms) / 1000;
+    kvi_text_print(text, "loading_start_time:%" PRId64 "\r\nloading_total_bytes:%" PRIu64 "\r\n",
+                   server->loading_since_ms / 1000, all);
+    kvi_text_print(text, "loading_loaded_bytes:%" PRIu64 "\r\nloading_loaded_perc:%.2f\r\n", bytes,
+                   all > 0 ? (double)bytes * 100 / (double)all : 0.0);
+    kvi_text_print(text, "loading_eta_seconds:%.0f\r\n",
+                   bytes > 0 ? (double)seconds * (double)(all - bytes) / (double)bytes : 1.0);
+}
+
+static void print_snapshot(const kvi_directory_state_t *state, int64_t now_ms, kvi_text_t *text)
+{
+    const bool saves = state->running && !state->backup;
+    const int64_t since_s = (now_ms - (int64_t)state->started_ms) / 1000;
+    const char *const status = state->last_status == KV_OK ? "ok" : "err";
+    kvi_text_print(text, "current_save_keys_processed:%" PRIu64 "\r\n",
+                   state->running ? state->entries : 0);
+    kvi_text_print(text, "current_save_keys_total:%" PRIu64 "\r\n",
+                   state->running ? state->entries_expected : 0);
+    kvi_text_print(text, "rdb_changes_since_last_save:%" PRIu64 "\r\n", state->changes);
+    kvi_text_print(text, "rdb_bgsave_in_progress:%d\r\nrdb_last_save_time:%" PRId64 "\r\n", saves,
+                   state->last_ms / 1000);
+    kvi_text_print(text, "rdb_last_bgsave_status:%s\r\nrdb_last_bgsave_time_sec:%" PRId64 "\r\n",
+                   status,
+                   state->saves > 0 ? (int64_t)(state->last_ns / UINT64_C(1000000000)) : -1);
+    kvi_text_print(text, "rdb_current_bgsave_time_sec:%" PRId64 "\r\nrdb_saves:%" PRIu64 "\r\n",
+                   saves ? since_s : -1, state->saves);
+    kvi_text_print(text, "aof_rewrite_in_progress:%d\r\naof_rewrite_scheduled:0\r\n", saves);
+    kvi_text_print(text, "aof_last_bgrewrite_status:%s\r\n", status);
+    kvi_text_print(text, "backup_in_progress:%d\r\nsnapshot_last_lsn:%" PRIu64 "\r\n",
+                   state->running && state->backup, state->last_lsn);
+    kvi_text_print(text, "snapshot_last_entries:%" PRIu64 "\r\nsnapshot_last_bytes:%" PRIu64 "\r\n",
+                   state->last_entries, state->last_bytes);
+    kvi_text_print(text, "snapshot_last_longest_step_usec:%" PRIu64 "\r\n",
+                   state->last_longest_step_ns / 1000);
+    kvi_text_print(text, "snapshot_last_reason:%s\r\n", state->last_reason);
+}
+
+static void print_log(const kvi_request_t *request, kvi_text_t *text)
+{
+    kvi_commit_t *const commit = request->server->commit;
+    kvi_commit_state_t log = {.status = KV_OK};
+    commit->ops->state(commit, &log);
+    kvi_text_print(text, "aof_enabled:%d\r\naof_last_write_status:%s\r\n",
+                   request->server->directory != NULL, log.status == KV_OK ? "ok" : "err");
+    kvi_text_print(text, "aof_current_size:%" PRIu64 "\r\nlog_sync:%s\r\n", log.log_bytes,
+                   request->server->config.sync);
+    kvi_text_print(text, "log_lsn:%" PRIu64 "\r\nlog_written_lsn:%" PRIu64 "\r\n", log.lsn,
+                   log.written_lsn);
+    kvi_text_print(text, "log_durable_lsn:%" PRIu64 "\r\nlog_last_sync_usec:%" PRIu64 "\r\n",
+                   log.durable_lsn, log.synced_ns / 1000);
+    kvi_text_print(text, "log_status:%s\r\nlog_reason:%s\r\n",
+                   log.status == KV_OK ? "ok" : kv_status_name(log.status), log.reason);
+}
+
+static void print_loaded(const kvi_request_t *request, kvi_text_t *text)
+{
+    const kvi_recovery_report_t *const loaded = &request->server->loaded;
+    kvi_text_print(text, "rdb_last_load_keys_loaded:%" PRIu64 "\r\n", loaded->snapshot_entries);
+    kvi_text_print(text, "load_log_batches:%" PRIu64 "\r\nload_torn_bytes:%" PRIu64 "\r\n",
+                   loaded->wal.batches, loaded->wal.torn_bytes);
+    kvi_text_print(text, "load_usec:%" PRIu64 "\r\n", loaded->nanoseconds / 1000);
+}
+
+void kvi_info_persistence(const kvi_request_t *request, kvi_text_t *text)
+{
+    const kvi_server_t *const server = request->server;
+    kvi_directory_state_t state = {.last_ms = server->started_ms, .changes = server->changes};
+    if (server->directory != NULL) {
+        kvi_directory_state(server->directory, &state);
+    }
+    print_loading(request, text);
+    print_snapshot(&state, request->now_ms, text);
+    print_log(request, text);
+    print_loaded(request, text);
+}
