@@ -5,12 +5,15 @@
  *
  *   reads ──────────────► from, which always has everything
  *   writes ─► from, then the key's value as it is there ─► to
- *   steps ──► entries of a scan of from ─────────────────► to
+ *   steps ──► entries of a walk over from ───────────────► to
+ *
+ * The walk is a cursor's where from is ordered, since a scan there may have to visit very many
+ * entries in one call; else a scan.
  *
  * Invariants, unless the conversion has failed
  *   1. Every key of `to` is in `from` with the same value, but for the pending key.
- *   2. Every key of `from` that the scan has visited, or that was written since begin, is in `to`,
- *      but for the pending key. So once the scan is at its end both hold the same.
+ *   2. Every key of `from` that the walk has visited, or that was written since begin, is in `to`,
+ *      but for the pending key. So once the walk is at its end both hold the same.
  *   3. The pending key is one whose value the caller may still be writing. Whatever comes next
  *      but reads brings it over first.
  *
@@ -32,8 +35,10 @@ typedef struct conversion {
     kv_engine_t *from;
     kv_engine_t *to; /* NULL: failed */
     kv_status_t status;
-    uint64_t token; /* of the scan */
-    bool scanned;   /* to its end */
+    kv_cursor_t *cursor; /* over from, if that is ordered */
+    bool moved;          /* the cursor is at an entry */
+    uint64_t token;      /* of the scan, if not */
+    bool walked;         /* to the end */
     bool pending;
     char *key; /* the pending one */
     size_t key_bytes;
@@ -48,11 +53,20 @@ static conversion_t *conversion_of(const kv_engine_t *engine)
 
 /* ---- the new engine ---- */
 
+static void close_cursor(conversion_t *conversion)
+{
+    if (conversion->cursor != NULL) {
+        conversion->cursor->ops->cursor_close(conversion->cursor);
+        conversion->cursor = NULL;
+    }
+}
+
 static void fail(conversion_t *conversion, kv_status_t status)
 {
     if (conversion->to != NULL) {
         conversion->to->ops->close(conversion->to);
     }
+    close_cursor(conversion);
     conversion->to = NULL;
     conversion->status = status;
     conversion->pending = false;
@@ -256,7 +270,7 @@ static kv_status_t convert_check(const kv_engine_t *engine)
     } while (token != 0);
     const uint64_t count = conversion->from->ops->count(conversion->from);
     if (!comparison.equal || to->ops->count(to) > count + conversion->pending ||
-        (conversion->scanned && to->ops->count(to) + conversion->pending < count)) {
+        (conversion->walked && to->ops->count(to) + conversion->pending < count)) {
         return KV_CORRUPT;
     }
     return to->ops->check(to);
@@ -344,8 +358,12 @@ kv_status_t kv_engine_convert_begin(kv_engine_t *from, const char *name,
     if (conversion == NULL) {
         return KV_NO_MEMORY;
     }
-    const kv_status_t status = kv_engine_open(name, options, &conversion->to);
+    kv_status_t status = kv_engine_open(name, options, &conversion->to);
+    if (status == KV_OK && from->ops->ordered) {
+        status = from->ops->cursor_open(from, &conversion->cursor);
+    }
     if (status != KV_OK) {
+        fail(conversion, status);
         kv_store_free(conversion);
         return status;
     }
@@ -353,6 +371,36 @@ kv_status_t kv_engine_convert_begin(kv_engine_t *from, const char *name,
     set_ops(conversion);
     *converting = &conversion->engine;
     return KV_OK;
+}
+
+/* Copies the next entry. */
+static void copy_by_cursor(conversion_t *conversion)
+{
+    kv_cursor_t *const cursor = conversion->cursor;
+    const kv_status_t status =
+        conversion->moved ? cursor->ops->cursor_next(cursor) : cursor->ops->cursor_first(cursor);
+    conversion->moved = true;
+    if (status == KV_OK) {
+        copy_entry(conversion, cursor->ops->cursor_key(cursor), cursor->ops->cursor_value(cursor));
+    } else if (status == KV_NOT_FOUND) {
+        conversion->walked = true;
+    } else {
+        fail(conversion, status);
+    }
+}
+
+/* Copies some entries and returns about how many. */
+static size_t copy_some(conversion_t *conversion)
+{
+    kv_engine_t *const from = conversion->from;
+    if (conversion->cursor != NULL) {
+        copy_by_cursor(conversion);
+        return 1;
+    }
+    conversion->token =
+        from->ops->scan(from, conversion->token, SCAN_ENTRIES, copy_entry, conversion);
+    conversion->walked = conversion->token == 0;
+    return SCAN_ENTRIES;
 }
 
 kv_status_t kv_engine_convert_step(kv_engine_t *converting, size_t entries, bool *done)
@@ -363,16 +411,12 @@ kv_status_t kv_engine_convert_step(kv_engine_t *converting, size_t entries, bool
     }
     settle(conversion);
     conversion->copied_bytes = 0;
-    for (size_t copied = 0;
-         conversion->to != NULL && !conversion->scanned && (copied == 0 || copied < entries) &&
-         conversion->copied_bytes < STEP_BYTES;
-         copied += SCAN_ENTRIES) {
-        kv_engine_t *const from = conversion->from;
-        conversion->token =
-            from->ops->scan(from, conversion->token, SCAN_ENTRIES, copy_entry, conversion);
-        conversion->scanned = conversion->token == 0;
+    for (size_t copied = 0; conversion->to != NULL && !conversion->walked &&
+                            (copied == 0 || copied < entries) &&
+                            conversion->copied_bytes < STEP_BYTES;) {
+        copied += copy_some(conversion);
     }
-    *done = conversion->to != NULL && conversion->scanned;
+    *done = conversion->to != NULL && conversion->walked;
     return conversion->status;
 }
 
@@ -391,7 +435,7 @@ kv_status_t kv_engine_convert_end(kv_engine_t *converting, kv_engine_t **engine)
         return KV_INVALID;
     }
     settle(conversion);
-    if (conversion->to != NULL && !conversion->scanned) {
+    if (conversion->to != NULL && !conversion->walked) {
         fail(conversion, KV_BUSY);
     }
     const kv_status_t status = conversion->status;
@@ -401,6 +445,7 @@ kv_status_t kv_engine_convert_end(kv_engine_t *converting, kv_engine_t **engine)
         *engine = from;
     } else {
         assert(from->ops->count(from) == conversion->to->ops->count(conversion->to));
+        close_cursor(conversion);
         from->ops->close(from);
     }
     free_conversion(conversion);

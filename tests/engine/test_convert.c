@@ -359,6 +359,31 @@ static void steps_are_bounded_in_bytes(void **state)
     end(fixture);
 }
 
+/* Keys that are equal in their first bytes, in two families: a step stays as short as it was asked
+ * for. */
+static void steps_are_bounded_in_entries(void **state)
+{
+    fixture_t *const fixture = begin(state);
+    enum { ENTRIES = 3000, STEP = 10 };
+    size_t steps = 0;
+    bool done = false;
+    for (int i = 0; i < ENTRIES; i++) {
+        char key[64];
+        const int bytes =
+            snprintf(key, sizeof key, "%s:of-a-long-name:%d", i % 2 == 0 ? "session" : "user", i);
+        do_put(fixture, (kv_slice_t){key, (size_t)bytes}, (kv_slice_t){key, 8});
+    }
+    begin_conversion(fixture, "bptree");
+    while (!done) {
+        assert_int_equal(kv_engine_convert_step(fixture->engine, STEP, &done), KV_OK);
+        steps++;
+    }
+    assert_true(steps >= ENTRIES / (4 * STEP));
+    assert_int_equal(kv_engine_convert_end(fixture->engine, &fixture->engine), KV_OK);
+    compare_all(fixture);
+    end(fixture);
+}
+
 int main(void)
 {
     static const rows_case_t cases[] = {
@@ -367,6 +392,7 @@ int main(void)
         ROWS_CASE(an_end_before_the_end_changes_nothing),
         ROWS_CASE(want_of_memory_ends_the_conversion_only),
         ROWS_CASE(steps_are_bounded_in_bytes),
+        ROWS_CASE(steps_are_bounded_in_entries),
     };
     return rows_run(cases, sizeof cases / sizeof cases[0], false);
 }
