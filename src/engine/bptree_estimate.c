@@ -4,12 +4,14 @@
 #include "engine/bptree_int.h"
 #include "engine/estimate.h"
 
-/* Measured, for keys in random order (kvbench): pages grow in steps, so that this much of them is
- * used. */
-#define PAGE_FILL 0.925
-/* Every size of page keeps a span of its own open, and a few entries pass through many sizes. */
-#define OPEN_SPANS_BYTES 1.7e6
-#define OPEN_BYTES_PER_ENTRY 50e3
+/* Measured, for keys in random order: what lies free in the spans of pages, and the spans that
+ * every size of page keeps open, which are more in a large tree. */
+#define PAGE_FILL 0.97
+#define OPEN_BYTES_FEW 200e3
+#define OPEN_BYTES_PER_ENTRY 400.0
+#define OPEN_BYTES_SMALL 650e3
+#define OPEN_PART 0.045
+#define OPEN_BYTES_LARGE 1500e3
 /* Entries of a leaf between two splits, on average: ln 2. */
 #define LEAF_FILL 0.69
 
@@ -19,6 +21,17 @@ static double prefix_bytes(uint64_t count)
 {
     const double leaves = (double)count / (LEAF_FILL * LEAF_ENTRIES_MAX);
     return (leaves > 256) + (leaves > 65536) + (leaves > 16777216);
+}
+
+static double smaller(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+static double open_bytes(double entries, double pages)
+{
+    const double few = entries > 0 ? OPEN_BYTES_FEW + entries * OPEN_BYTES_PER_ENTRY : 0;
+    return smaller(few, smaller(OPEN_BYTES_SMALL + pages * OPEN_PART, OPEN_BYTES_LARGE));
 }
 
 size_t kvi_bptree_estimate(uint64_t count, size_t key_bytes, size_t value_bytes)
@@ -42,8 +55,7 @@ size_t kvi_bptree_estimate(uint64_t count, size_t key_bytes, size_t value_bytes)
     const double fitting = (LEAF_BYTES_MAX - LEAF_HEADER_BYTES) / record;
     const double leaf = LEAF_FILL * (fitting < LEAF_ENTRIES_MAX ? fitting : LEAF_ENTRIES_MAX);
     const double pages =
-        entries * record + entries / leaf * (LEAF_HEADER_BYTES + INNER_CHILD_BYTES);
-    const double most = entries * OPEN_BYTES_PER_ENTRY;
-    const double open = most < OPEN_SPANS_BYTES ? most : OPEN_SPANS_BYTES;
-    return kvi_estimate_bytes(bytes + pages / PAGE_FILL + open);
+        entries * record +
+        entries / leaf * (LEAF_HEADER_BYTES + INNER_CHILD_BYTES + PAGE_STEP_MIN / 2);
+    return kvi_estimate_bytes(bytes + pages / PAGE_FILL + open_bytes(entries, pages));
 }

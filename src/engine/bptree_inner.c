@@ -179,7 +179,9 @@ static void set_separator(kvi_inner_t *node, uint32_t index, kv_slice_t separato
 
 static uint32_t capacity_for(const kvi_bptree_t *tree, uint32_t children)
 {
-    const uint32_t stepped = (children + CAPACITY_STEP) / CAPACITY_STEP * CAPACITY_STEP;
+    /* A small tree has few nodes: those of one size are better than some of each. */
+    const uint32_t step = kvi_page_step(tree) > PAGE_STEP_MIN ? INNER_CHILDREN_MAX : CAPACITY_STEP;
+    const uint32_t stepped = (children + step) / step * step;
     return stepped < tree->inner_max ? stepped : tree->inner_max;
 }
 
@@ -279,6 +281,14 @@ static bool takes(const kvi_bptree_t *tree, const kvi_inner_t *node, kv_slice_t 
            kvi_compare_prefix(separator, prefix_of(tree, node), node->prefix_bytes) == 0;
 }
 
+/* Whether separators that stand apart may be shorter in a node made again: its prefix is that of
+ * the ones it began with. Asked at every doubling. */
+static bool may_share_more(const kvi_inner_t *node, kv_slice_t separator)
+{
+    return (node->count & (node->count - 1)) == 0 &&
+           !fits_inline(node->prefix_bytes, separator.size);
+}
+
 static void open_place(kvi_inner_t *node, uint32_t index)
 {
     const size_t behind = node->count - index;
@@ -298,7 +308,8 @@ kv_status_t kvi_inner_insert(kvi_bptree_t *tree, kvi_path_t *path, uint32_t leve
                              kv_slice_t separator, kvi_child_t child)
 {
     assert(path->at[level].node->count < tree->inner_max);
-    if (!takes(tree, path->at[level].node, separator) &&
+    if ((!takes(tree, path->at[level].node, separator) ||
+         may_share_more(path->at[level].node, separator)) &&
         !remake_node(tree, path, level, &separator)) {
         return KV_NO_MEMORY;
     }

@@ -81,6 +81,9 @@
 #define INNER_HEAD_BYTES 8u
 #define INNER_APART 255u
 #define LEVELS_MAX 16u
+#define PAGE_STEP_MIN 128u
+#define PAGE_STEP_MAX 2048u
+#define PAGE_STEP_TREE (UINT64_C(64) << 10)
 #define LINE_BYTES 64u
 #define LEAF_SEARCH_LINES 7u
 #define BORROWED_KEYS 64u
@@ -345,6 +348,21 @@ static inline uint8_t *kvi_inner_suffixes(const kvi_inner_t *node)
 static inline size_t kvi_inner_bytes(uint32_t capacity)
 {
     return INNER_HEADER_BYTES + (size_t)capacity * INNER_CHILD_BYTES;
+}
+
+/* Sizes of pages are multiples of this, a power of two. Each size in use costs about half a span of
+ * the pool, so a small tree has few sizes and more room in its pages. A smaller step comes into use
+ * little by little while the tree grows to four times the bytes: as the pages of the old sizes
+ * become a smaller part, they do not become fewer, and leave no holes. */
+static inline uint32_t kvi_page_step(const kvi_bptree_t *tree)
+{
+    const uint32_t lot = (uint32_t)(tree->changes * 2654435761u) >> 24;
+    const uint64_t bytes = (uint64_t)tree->used_bytes * 256 / (256 + 3 * lot);
+    uint32_t step = PAGE_STEP_MAX;
+    for (uint64_t limit = PAGE_STEP_TREE; step > PAGE_STEP_MIN && bytes > limit; limit *= 4) {
+        step /= 2;
+    }
+    return step;
 }
 
 /* Begins to bring the lines of a leaf that every search in it reads: header and slots. */

@@ -8,7 +8,6 @@
 #include <assert.h>
 
 #define MATCH_BYTES 16u
-#define PAGE_BYTES_MIN 128u
 
 /* ---- finding ---- */
 
@@ -210,8 +209,9 @@ void kvi_leaf_remove(kvi_leaf_t *leaf, uint32_t index)
 
 uint32_t kvi_leaf_fit(const kvi_bptree_t *tree, uint32_t bytes)
 {
-    const size_t good =
-        kvi_pool_good_size(tree->pool, bytes > PAGE_BYTES_MIN ? bytes : PAGE_BYTES_MIN);
+    const uint32_t step = kvi_page_step(tree);
+    const uint32_t stepped = bytes > step ? (bytes + step - 1) / step * step : step;
+    const size_t good = kvi_pool_good_size(tree->pool, stepped);
     return good < LEAF_BYTES_MAX ? (uint32_t)good : LEAF_BYTES_MAX;
 }
 
