@@ -136,6 +136,11 @@ kv_status_t kvi_batch_begin(kvi_batch_t *batch, int64_t time_ms, unsigned flags)
     return KV_OK;
 }
 
+void kvi_batch_set_time(kvi_batch_t *batch, int64_t time_ms)
+{
+    kvi_bytes_store_le64(batch->bytes + 2, (uint64_t)time_ms);
+}
+
 size_t kvi_op_encoded_bytes_max(const kvi_op_t *op)
 {
     /* Head, options, and every number at its longest. */

@@ -33,6 +33,8 @@ typedef struct kvi_batch {
 
 /* Empties it for operations of this time; keeps the memory. */
 kv_status_t kvi_batch_begin(kvi_batch_t *batch, int64_t time_ms, unsigned flags);
+/* Another time for the whole batch. */
+void kvi_batch_set_time(kvi_batch_t *batch, int64_t time_ms);
 /* At most this many bytes are added by kvi_batch_append of the operation. */
 size_t kvi_op_encoded_bytes_max(const kvi_op_t *op);
 /* Makes room, so that the next appends of so many bytes in all cannot fail. KV_NO_MEMORY. */

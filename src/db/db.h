@@ -167,6 +167,15 @@ void kvi_keyspace_prefetch(kvi_keyspace_t *keyspace, size_t count, const kv_slic
 /* KV_OK or KV_NOT_FOUND. Counts as an access when touch is true. */
 kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms, bool touch,
                              kvi_entry_t *entry);
+/* As get, but changes nothing at all: no access is noted, a late entry is skipped and stays. What
+ * many readers may call at the same time as long as nobody changes anything. */
+kv_status_t kvi_keyspace_peek(const kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms,
+                              kv_slice_t *record);
+/* As get_many of engines: records[i].data is NULL for what is not there. */
+void kvi_keyspace_peek_many(const kvi_keyspace_t *keyspace, size_t count, const kv_slice_t *keys,
+                            int64_t now_ms, kv_slice_t *records);
+/* Whether gets have to note accesses, because eviction asks for them. */
+bool kvi_keyspace_notes_accesses(const kvi_keyspace_t *keyspace);
 /* The version of an entry: a digest of its value, form and deadline, so that it costs nothing per
  * entry and is the same on every machine, like an ETag of HTTP. Two states of a key with equal
  * content have equal versions. Never 0; of a key that is not there, which is no error, it is 0. */

@@ -141,6 +141,38 @@ kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t n
     return KV_OK;
 }
 
+kv_status_t kvi_keyspace_peek(const kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms,
+                              kv_slice_t *record)
+{
+    if (keyspace->content == NULL) {
+        return KV_NOT_FOUND;
+    }
+    kv_engine_t *const engine = keyspace->content->engine;
+    const kv_status_t status = engine->ops->get(engine, key, record);
+    return status == KV_OK && kvi_record_is_late(record->data, now_ms) ? KV_NOT_FOUND : status;
+}
+
+void kvi_keyspace_peek_many(const kvi_keyspace_t *keyspace, size_t count, const kv_slice_t *keys,
+                            int64_t now_ms, kv_slice_t *records)
+{
+    if (keyspace->content != NULL) {
+        kv_engine_t *const engine = keyspace->content->engine;
+        (void)engine->ops->get_many(engine, count, keys, records);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (keyspace->content == NULL ||
+            (records[i].data != NULL && kvi_record_is_late(records[i].data, now_ms))) {
+            records[i] = (kv_slice_t){NULL, 0};
+        }
+    }
+}
+
+bool kvi_keyspace_notes_accesses(const kvi_keyspace_t *keyspace)
+{
+    const kvi_eviction_t policy = kvi_keyspace_eviction(keyspace);
+    return policy == KVI_EVICT_ALL_LRU || policy == KVI_EVICT_VOLATILE_LRU || keyspace->counts_uses;
+}
+
 uint64_t kvi_keyspace_version(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms)
 {
     kv_slice_t record;

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Iterators: chunks of copied entries. A chunk is read under the lock, from behind the last key of
+ * the chunk before it, so an iterator holds nothing between two calls and survives every change.
+ *
+ *   ordered     a range cursor of the engine; with a snapshot merged with one of its side table
+ *   unordered   the engine's scan and its token
+ *
+ * Reading a chunk takes the lock exclusively: cursors take memory from the engine's pool.
+ */
+#include "embed/embed_int.h"
+
+#include "base/bytes.h"
+
+#define CHUNK_ENTRIES 64
+#define CHUNK_BYTES ((size_t)65536)
+#define EMPTY_CHUNKS_MAX 16 /* under one lock */
+
+typedef struct entry {
+    struct entry *next;
+    kv_slice_t key;
+    kv_slice_t value;
+    int64_t deadline_ms;
+} entry_t;
+
+struct kv_iterator {
+    kv_keyspace_t keyspace; /* a user of it */
+    kv_snapshot_t *snapshot;
+    kv_range_options_t options; /* its bytes are in fixed */
+    kv_arena_t *fixed;
+    kv_arena_t *chunk;
+    entry_t *first; /* where it stands; NULL: not valid */
+    entry_t *last;
+    size_t count;
+    size_t bytes;
+    kv_status_t status;
+    bool ordered;
+    bool done;  /* this chunk is the last */
+    bool moved; /* last_key counts */
+    char *last_key;
+    size_t last_key_size;
+    size_t last_key_capacity;
+    uint64_t token;
+    const kvi_content_t *content; /* that the token belongs to, never looked into */
+    const kv_engine_ops_t *row;
+    int64_t now_ms;
+};
+
+/* ---- chunks ---- */
+
+static void add_entry(kv_iterator_t *iterator, kv_slice_t key, kv_slice_t record)
+{
+    if (iterator->status != KV_OK || kvi_record_is_late(record.data, iterator->now_ms)) {
+        return;
+    }
+    const kv_slice_t value = kvi_record_value(record);
+    entry_t *const entry = kv_arena_alloc(iterator->chunk, sizeof(*entry) + key.size + value.size);
+    if (entry == NULL) {
+        iterator->status = KV_NO_MEMORY;
+        return;
+    }
+    char *const bytes = (char *)(entry + 1);
+    kvi_bytes_copy(bytes, key.data, key.size);
+    kvi_bytes_copy(bytes + key.size, value.data, value.size);
+    *entry = (entry_t){.key = {bytes, key.size},
+                       .value = {bytes + key.size, value.size},
+                       .deadline_ms = kvi_record_deadline(record.data)};
+    if (iterator->first == NULL) {
+        iterator->first = entry;
+    } else {
+        iterator->last->next = entry;
+    }
+    iterator->last = entry;
+    iterator->count++;
+    iterator->bytes += key.size + value.size;
+}
+
+static kv_status_t keep_last_key(kv_iterator_t *iterator, kv_slice_t key)
+{
+    if (key.size > iterator->last_key_capacity) {
+        char *const longer = kv_store_realloc(iterator->last_key, key.size);
+        if (longer == NULL) {
+            return KV_NO_MEMORY;
+        }
+        iterator->last_key = longer;
+        iterator->last_key_capacity = key.size;
+    }
+    kvi_bytes_copy(iterator->last_key, key.data, key.size);
+    iterator->last_key_size = key.size;
+    iterator->moved = true;
+    return KV_OK;
+}
+
+static bool is_full(const kv_iterator_t *iterator)
+{
+    return iterator->count >= CHUNK_ENTRIES || iterator->bytes >= CHUNK_BYTES;
+}
+
+/* What is left to be read. */
+static kv_range_options_t rest_of(const kv_iterator_t *iterator)
+{
+    kv_range_options_t rest = iterator->options;
+    if (iterator->moved) {
+        kv_bound_t *const bound = rest.reverse ? &rest.range.upper : &rest.range.lower;
+        *bound = (kv_bound_t){.kind = KV_BOUND_EXCLUDED,
+                              .key = {iterator->last_key, iterator->last_key_size}};
+    }
+    return rest;
+}
+
+/* Two cursors side by side: the engine's, and that of the side table, whose entries go first. */
+typedef struct merge {
+    kv_range_cursor_t *main;
+    kv_range_cursor_t *side; /* NULL: none */
+} merge_t;
+
+static kv_slice_t side_key_of(const merge_t *merge)
+{
+    const kv_slice_t key = kv_range_cursor_key(merge->side);
+    return (kv_slice_t){key.data + KVI_SIDE_PREFIX_BYTES, key.size - KVI_SIDE_PREFIX_BYTES};
+}
+
+/* Whether the next entry is of the side table; *both: the main cursor stands at the same key. */
+static bool is_side_next(const merge_t *merge, bool reverse, bool *both)
+{
+    *both = false;
+    if (merge->side == NULL || !kv_range_cursor_valid(merge->side)) {
+        return false;
+    }
+    if (!kv_range_cursor_valid(merge->main)) {
+        return true;
+    }
+    const int order = kvi_slice_compare(side_key_of(merge), kv_range_cursor_key(merge->main));
+    *both = order == 0;
+    return reverse ? order >= 0 : order <= 0;
+}
+
+static kv_status_t merge_next(kv_iterator_t *iterator, const merge_t *merge)
+{
+    bool both;
+    kv_status_t status;
+    if (is_side_next(merge, iterator->options.reverse, &both)) {
+        const kv_slice_t kept = kv_range_cursor_value(merge->side);
+        status = keep_last_key(iterator, side_key_of(merge));
+        if (status == KV_OK && kept.data[0] == KVI_SIDE_RECORD) {
+            add_entry(iterator, side_key_of(merge), (kv_slice_t){kept.data + 1, kept.size - 1});
+        }
+        status = status != KV_OK ? status : kv_range_cursor_next(merge->side);
+        return status == KV_OK && both ? kv_range_cursor_next(merge->main) : status;
+    }
+    status = keep_last_key(iterator, kv_range_cursor_key(merge->main));
+    if (status == KV_OK) {
+        add_entry(iterator, kv_range_cursor_key(merge->main), kv_range_cursor_value(merge->main));
+        status = kv_range_cursor_next(merge->main);
+    }
+    return status;
+}
+
+static kv_status_t merge_chunk(kv_iterator_t *iterator, const merge_t *merge)
+{
+    kv_status_t status = KV_OK;
+    while (status == KV_OK && !is_full(iterator)) {
+        if (!kv_range_cursor_valid(merge->main) &&
+            (merge->side == NULL || !kv_range_cursor_valid(merge->side))) {
+            iterator->done = true;
+            break;
+        }
+        status = merge_next(iterator, merge);
+        status = status != KV_OK ? status : iterator->status;
+    }
+    return status;
+}
+
+static kv_status_t prefix_slice(kv_arena_t *arena, size_t place, kv_slice_t *bytes)
+{
+    char *const longer = kv_arena_alloc(arena, KVI_SIDE_PREFIX_BYTES + bytes->size);
+    if (longer == NULL) {
+        return KV_NO_MEMORY;
+    }
+    kvi_side_prefix(place, longer);
+    kvi_bytes_copy(longer + KVI_SIDE_PREFIX_BYTES, bytes->data, bytes->size);
+    *bytes = (kv_slice_t){longer, KVI_SIDE_PREFIX_BYTES + bytes->size};
+    return KV_OK;
+}
+
+/* The same range in the side table. */
+static kv_status_t open_side(kv_iterator_t *iterator, kv_range_options_t rest, size_t place,
+                             kv_range_cursor_t **cursor)
+{
+    kv_status_t status = prefix_slice(iterator->chunk, place, &rest.prefix);
+    if (status == KV_OK && rest.range.lower.kind != KV_BOUND_NONE) {
+        status = prefix_slice(iterator->chunk, place, &rest.range.lower.key);
+    }
+    if (status == KV_OK && rest.range.upper.kind != KV_BOUND_NONE) {
+        status = prefix_slice(iterator->chunk, place, &rest.range.upper.key);
+    }
+    return status != KV_OK ? status : kv_range_cursor_open(iterator->snapshot->side, &rest, cursor);
+}
+
+static kv_status_t read_ordered(kv_iterator_t *iterator, const kvi_content_t *content, size_t place)
+{
+    const kv_range_options_t rest = rest_of(iterator);
+    merge_t merge = {NULL, NULL};
+    kv_status_t status = kv_range_cursor_open(content->engine, &rest, &merge.main);
+    if (status == KV_OK && iterator->snapshot != NULL) {
+        status = open_side(iterator, rest, place, &merge.side);
+    }
+    if (status == KV_OK) {
+        status = merge_chunk(iterator, &merge);
+    }
+    kv_range_cursor_close(merge.side);
+    kv_range_cursor_close(merge.main);
+    return status;
+}
+
+static void visit(void *context, kv_slice_t key, kv_slice_t record)
+{
+    add_entry(context, key, record);
+}
+
+static kv_status_t read_unordered(kv_iterator_t *iterator, const kvi_content_t *content)
+{
+    if (iterator->moved && (content != iterator->content || content->row != iterator->row)) {
+        return KV_CONFLICT;
+    }
+    iterator->content = content;
+    iterator->row = content->row;
+    iterator->moved = true;
+    for (int i = 0; i < EMPTY_CHUNKS_MAX && iterator->count == 0 && !iterator->done; i++) {
+        iterator->token = content->engine->ops->scan(content->engine, iterator->token,
+                                                     CHUNK_ENTRIES, visit, iterator);
+        iterator->done = iterator->token == 0;
+    }
+    return iterator->status;
+}
+
+/* Under the lock. */
+static kv_status_t read_locked(kv_iterator_t *iterator)
+{
+    const kvi_content_t *content = iterator->keyspace.data->content;
+    size_t place = 0;
+    if (iterator->snapshot != NULL) {
+        const kv_snapshot_t *const snapshot = iterator->snapshot;
+        place = kvi_snapshot_place(snapshot, iterator->keyspace.data);
+        content = place < snapshot->count ? snapshot->places[place].content : NULL;
+        iterator->now_ms = snapshot->now_ms;
+        if (snapshot->status != KV_OK) {
+            return snapshot->status;
+        }
+    } else if (!kvi_embed_is_there(&iterator->keyspace)) {
+        return KV_INVALID;
+    } else {
+        iterator->now_ms = kvi_embed_now(iterator->keyspace.db);
+    }
+    if (content == NULL) {
+        iterator->done = true;
+        return iterator->moved && !iterator->ordered ? KV_CONFLICT : KV_OK;
+    }
+    return iterator->ordered ? read_ordered(iterator, content, place)
+                             : read_unordered(iterator, content);
+}
+
+/* The next chunk that holds something. */
+static kv_status_t read_chunk(kv_iterator_t *iterator)
+{
+    iterator->status = KV_OK;
+    iterator->first = NULL;
+    iterator->last = NULL;
+    kv_status_t status = KV_OK;
+    while (status == KV_OK && iterator->first == NULL && !iterator->done) {
+        kv_arena_reset(iterator->chunk, CHUNK_BYTES);
+        iterator->count = 0;
+        iterator->bytes = 0;
+        kvi_embed_begin(iterator->keyspace.db);
+        status = read_locked(iterator);
+        kvi_os_unlock_either(&iterator->keyspace.db->lock);
+    }
+    if (status != KV_OK) {
+        iterator->first = NULL;
+        iterator->done = true;
+    }
+    return status;
+}
+
+/* ---- opening ---- */
+
+static bool copy_slice(kv_arena_t *arena, kv_slice_t *bytes)
+{
+    if (bytes->size == 0) {
+        *bytes = (kv_slice_t){NULL, 0};
+        return true;
+    }
+    bytes->data = kv_arena_memdup(arena, bytes->data, bytes->size);
+    return bytes->data != NULL;
+}
+
+static kv_status_t copy_options(kv_iterator_t *iterator, const kv_iterator_options_t *options)
+{
+    iterator->options = (kv_range_options_t){
+        .range = options->range, .prefix = options->prefix, .reverse = options->reverse};
+    iterator->snapshot = options->snapshot;
+    kv_range_t *const range = &iterator->options.range;
+    const bool copied =
+        copy_slice(iterator->fixed, &iterator->options.prefix) &&
+        (range->lower.kind == KV_BOUND_NONE || copy_slice(iterator->fixed, &range->lower.key)) &&
+        (range->upper.kind == KV_BOUND_NONE || copy_slice(iterator->fixed, &range->upper.key));
+    return copied ? KV_OK : KV_NO_MEMORY;
+}
+
+static bool needs_order(const kv_iterator_options_t *options)
+{
+    return options->reverse || options->snapshot != NULL || options->prefix.size > 0 ||
+           options->range.lower.kind != KV_BOUND_NONE || options->range.upper.kind != KV_BOUND_NONE;
+}
+
+/* Under the lock. */
+static kv_status_t choose_way(kv_iterator_t *iterator, const kv_iterator_options_t *options)
+{
+    if (!kvi_embed_is_there(&iterator->keyspace) && options->snapshot == NULL) {
+        return KV_INVALID;
+    }
+    const kv_engine_ops_t *row = kvi_keyspace_engine(iterator->keyspace.data);
+    if (options->snapshot != NULL) {
+        const size_t place = kvi_snapshot_place(options->snapshot, iterator->keyspace.data);
+        if (place < options->snapshot->count && options->snapshot->places[place].content != NULL) {
+            row = options->snapshot->places[place].content->row;
+        }
+    }
+    iterator->ordered = row->ordered;
+    return row->ordered || !needs_order(options) ? KV_OK : KV_UNSUPPORTED;
+}
+
+static kv_status_t prepare(kv_iterator_t *iterator, const kv_iterator_options_t *options)
+{
+    kvi_embed_begin(iterator->keyspace.db);
+    iterator->keyspace.data->users++;
+    const kv_status_t status = choose_way(iterator, options);
+    kvi_os_unlock_either(&iterator->keyspace.db->lock);
+    return status != KV_OK ? status : copy_options(iterator, options);
+}
+
+kv_status_t kv_iterator_open(kv_keyspace_t *keyspace, const kv_iterator_options_t *options,
+                             kv_iterator_t **iterator)
+{
+    static const kv_iterator_options_t all = {.reverse = false};
+    options = options != NULL ? options : &all;
+    if (keyspace == NULL || iterator == NULL ||
+        (options->snapshot != NULL && options->snapshot->db != keyspace->db)) {
+        return KV_INVALID;
+    }
+    kv_iterator_t *const opened = kv_store_calloc(1, sizeof(*opened));
+    if (opened == NULL) {
+        return KV_NO_MEMORY;
+    }
+    opened->fixed = kv_arena_create(0);
+    opened->chunk = kv_arena_create(CHUNK_BYTES);
+    if (opened->fixed == NULL || opened->chunk == NULL) {
+        kv_iterator_close(opened);
+        return KV_NO_MEMORY;
+    }
+    opened->keyspace = *keyspace;
+    kv_status_t status = prepare(opened, options);
+    status = status != KV_OK ? status : read_chunk(opened);
+    if (status != KV_OK) {
+        kv_iterator_close(opened);
+        return status;
+    }
+    *iterator = opened;
+    return KV_OK;
+}
+
+void kv_iterator_close(kv_iterator_t *iterator)
+{
+    if (iterator == NULL) {
+        return;
+    }
+    kv_db_t *const db = iterator->keyspace.db;
+    if (db != NULL) {
+        kvi_embed_begin(db);
+        kvi_keyspace_release(iterator->keyspace.data);
+        kvi_os_unlock_either(&db->lock);
+    }
+    kv_arena_destroy(iterator->fixed);
+    kv_arena_destroy(iterator->chunk);
+    kv_store_free(iterator->last_key);
+    kv_store_free(iterator);
+}
+
+bool kv_iterator_valid(const kv_iterator_t *iterator)
+{
+    return iterator != NULL && iterator->first != NULL;
+}
+
+kv_status_t kv_iterator_next(kv_iterator_t *iterator)
+{
+    if (!kv_iterator_valid(iterator)) {
+        return KV_INVALID;
+    }
+    iterator->first = iterator->first->next;
+    return iterator->first != NULL || iterator->done ? KV_OK : read_chunk(iterator);
+}
+
+kv_slice_t kv_iterator_key(const kv_iterator_t *iterator)
+{
+    return kv_iterator_valid(iterator) ? iterator->first->key : (kv_slice_t){NULL, 0};
+}
+
+kv_slice_t kv_iterator_value(const kv_iterator_t *iterator)
+{
+    return kv_iterator_valid(iterator) ? iterator->first->value : (kv_slice_t){NULL, 0};
+}
+
+int64_t kv_iterator_deadline(const kv_iterator_t *iterator)
+{
+    return kv_iterator_valid(iterator) ? iterator->first->deadline_ms : KV_NO_DEADLINE;
+}
