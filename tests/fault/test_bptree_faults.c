@@ -5,44 +5,7 @@
  * pool's objects). The linker lets every call of kv_pool_alloc and kv_pool_realloc come here first.
  */
 #include "../engine/bptree_fixture.h"
-
-static size_t calls_until_failure; /* 0: none fails */
-static bool has_failed;
-
-void *__real_kv_pool_alloc(kv_pool_t *pool, size_t size);
-void *__wrap_kv_pool_alloc(kv_pool_t *pool, size_t size);
-void *__real_kv_pool_realloc(kv_pool_t *pool, void *pointer, size_t size);
-void *__wrap_kv_pool_realloc(kv_pool_t *pool, void *pointer, size_t size);
-
-/* From the n-th call on all fail, as they do when memory is short. */
-static bool fails(void)
-{
-    if (calls_until_failure == 0) {
-        return false;
-    }
-    if (calls_until_failure > 1) {
-        calls_until_failure--;
-        return false;
-    }
-    has_failed = true;
-    return true;
-}
-
-void *__wrap_kv_pool_alloc(kv_pool_t *pool, size_t size)
-{
-    return fails() ? NULL : __real_kv_pool_alloc(pool, size);
-}
-
-void *__wrap_kv_pool_realloc(kv_pool_t *pool, void *pointer, size_t size)
-{
-    return fails() ? NULL : __real_kv_pool_realloc(pool, pointer, size);
-}
-
-static void fail_from(size_t call)
-{
-    calls_until_failure = call;
-    has_failed = false;
-}
+#include "failing_pool.h"
 
 static void assert_unchanged(fixture_t *fixture, kv_slice_t key)
 {
