@@ -436,6 +436,14 @@ static kvi_parse_t read_inline(kvi_parser_t *parser, kv_slice_t bytes, size_t *u
     return split_line(parser, line);
 }
 
+void kvi_parser_rewind(kvi_parser_t *parser)
+{
+    parser->expected_arguments = 0;
+    parser->position = 0;
+    parser->scanned = 0;
+    parser->needed = 0;
+}
+
 kvi_parse_t kvi_parser_next(kvi_parser_t *parser, const char *bytes, size_t size, size_t *used)
 {
     const kv_slice_t all = {bytes, size};

@@ -43,6 +43,9 @@ typedef struct kvi_parser {
 void kvi_parser_open(kvi_parser_t *parser);
 void kvi_parser_close(kvi_parser_t *parser);
 
+/* Forgets an unfinished command: the next call begins at the beginning of one. */
+void kvi_parser_rewind(kvi_parser_t *parser);
+
 /* Reads one command from the beginning of bytes. *used is what it took: the caller drops these
  * before the next call. After KVI_PARSE_MORE call again with the same beginning and more behind it
  * (the address may differ). KVI_PARSE_ERROR with a text of memory shortage when memory is short. */

@@ -125,8 +125,8 @@ static kv_status_t set_number(int64_t *field, const kvi_config_row_t *row, kv_sl
 /* Writes the words that stand between bars, with commas between them. */
 static void list_choices(const char *choices, char *reason)
 {
-    size_t used =
-        (size_t)snprintf(reason, KVI_CONFIG_TEXT_BYTES, "argument must be one of the following: ");
+    size_t used = (size_t)snprintf(reason, KVI_CONFIG_TEXT_BYTES,
+                                   "argument(s) must be one of the following: ");
     for (const char *at = choices; *at != '\0' && used < KVI_CONFIG_TEXT_BYTES - 3; at++) {
         if (*at == '|') {
             reason[used++] = ',';

@@ -219,8 +219,9 @@ static void abort_exec(kvi_request_t *request, size_t begin)
     char error[KVI_STATS_ERROR_BYTES * 16];
     const size_t size = reply->size - begin - 3; /* without '-' and the line's end */
     (void)snprintf(error, sizeof error, "%.*s", (int)size, reply->bytes + begin + 1);
+    const char *const reason = strncmp(error, "ERR ", 4) == 0 ? error + 4 : error;
     kvi_reply_truncate(reply, begin);
-    kvi_reply_error(reply, "EXECABORT Transaction discarded because of: %s", error);
+    kvi_reply_error(reply, "EXECABORT Transaction discarded because of: %s", reason);
     kvi_transaction_discard(request->client);
 }
 
@@ -231,9 +232,9 @@ static void refuse(kvi_request_t *request, const kvi_command_t *command, size_t 
     kvi_reply_t *const reply = request->reply;
     if (client->transaction != NULL) {
         client->transaction->broken = true;
-        if (command != NULL && command->run == kvi_cmd_exec && reply->size > begin) {
-            abort_exec(request, begin);
-        }
+    }
+    if (command != NULL && command->run == kvi_cmd_exec && reply->size > begin) {
+        abort_exec(request, begin);
     }
     if (reply->size > begin && reply->bytes[begin] == '-') {
         count_error(request, begin);

@@ -20,6 +20,8 @@
 /* What a turn gives to a snapshot that is being made. */
 #define BUSY_STEP_NS UINT64_C(50000)
 #define IDLE_STEP_NS UINT64_C(200000)
+/* What an argument takes in a batch besides its bytes, at most. */
+#define BATCH_BYTES_AN_ARGUMENT ((size_t)64)
 
 /* ---- a group ---- */
 
@@ -57,11 +59,50 @@ static void prefetch_keys(kvi_loop_t *loop)
     }
 }
 
+/* Whether the slot's command is a write that the log has no room for at the moment. */
+static bool log_is_busy(const kvi_slot_t *slot)
+{
+    const kvi_client_t *const client = &slot->connection->client;
+    const kvi_command_t *const command = slot->command;
+    const kvi_transaction_t *const transaction = client->transaction;
+    if (command == NULL) {
+        return false;
+    }
+    size_t bytes = slot->argc * BATCH_BYTES_AN_ARGUMENT;
+    unsigned flags = command->flags;
+    if (transaction != NULL) {
+        flags = (flags & KVI_CMD_NO_QUEUE) != 0 ? transaction->flags : 0;
+        bytes = transaction->bytes + transaction->count * BATCH_BYTES_AN_ARGUMENT;
+    }
+    if ((flags & KVI_CMD_WRITE) == 0) {
+        return false;
+    }
+    for (size_t i = 1; i < slot->argc; i++) {
+        bytes += slot->argv[i].size;
+    }
+    kvi_commit_t *const commit = client->server->commit;
+    return commit->ops->reserve(commit, bytes) == KV_BUSY;
+}
+
+/* The command comes again, with all behind it, when the log has caught up. */
+static void stall(const kvi_slot_t *slot)
+{
+    kvi_connection_t *const connection = slot->connection;
+    connection->stalled = true;
+    connection->loop->stalled++;
+    connection->input_used = slot->begin;
+    kvi_parser_rewind(&connection->parser);
+}
+
 static void run_slot(kvi_loop_t *loop, kvi_slot_t *slot)
 {
     kvi_connection_t *const connection = slot->connection;
     kvi_client_t *const client = &connection->client;
-    if (client->closing || client->killed) {
+    if (client->closing || client->killed || connection->stalled) {
+        return;
+    }
+    if (loop->server->commit->keeps && log_is_busy(slot)) {
+        stall(slot);
         return;
     }
     kvi_connection_take_reply(connection);
@@ -136,12 +177,13 @@ static const kvi_command_t *find_command(kvi_loop_t *loop, kv_slice_t name)
     return command;
 }
 
-static void fill_slot(kvi_loop_t *loop, kvi_connection_t *connection)
+static void fill_slot(kvi_loop_t *loop, kvi_connection_t *connection, size_t begin)
 {
     kvi_slot_t *const slot = &loop->slots[loop->slots_used++];
     kvi_parser_t *const parser = &connection->parser;
     const kvi_slot_t old = *slot;
     slot->connection = connection;
+    slot->begin = begin;
     slot->argv = parser->argv;
     slot->argc = parser->argc;
     slot->argv_capacity = parser->argv_capacity;
@@ -161,6 +203,9 @@ static void answer_protocol_error(kvi_connection_t *connection)
     kvi_loop_t *const loop = connection->loop;
     kvi_client_t *const client = &connection->client;
     run_group(loop, connection);
+    if (connection->stalled) {
+        return; /* found again when it is its turn */
+    }
     loop->server->stats.protocol_errors++;
     if (!client->killed && !client->closing) {
         client->reply.muted = false;
@@ -168,17 +213,6 @@ static void answer_protocol_error(kvi_connection_t *connection)
         kvi_reply_error(&client->reply, "ERR %s", connection->parser.error);
         client->closing = true;
     }
-}
-
-/* Whether the command that was just parsed may change data. */
-static bool is_write(kvi_loop_t *loop, const kvi_connection_t *connection)
-{
-    const kvi_command_t *const command = find_command(loop, connection->parser.argv[0]);
-    const kvi_transaction_t *const transaction = connection->client.transaction;
-    if (transaction != NULL) {
-        return command != NULL && (transaction->flags & KVI_CMD_WRITE) != 0;
-    }
-    return command != NULL && (command->flags & KVI_CMD_WRITE) != 0;
 }
 
 /* Parses one connection's bytes into slots, running groups as they fill. */
@@ -195,7 +229,8 @@ static void parse_connection(kvi_loop_t *loop, kvi_connection_t *connection)
         connection->stalled = false;
         loop->stalled--;
     }
-    while (connection->input_used < connection->input_size && !client->closing && !client->killed) {
+    while (connection->input_used < connection->input_size && !client->closing && !client->killed &&
+           !connection->stalled) {
         if (kvi_connection_backlog(connection) > pause) {
             connection->blocked = true;
             return;
@@ -204,12 +239,6 @@ static void parse_connection(kvi_loop_t *loop, kvi_connection_t *connection)
         const kvi_parse_t result =
             kvi_parser_next(&connection->parser, connection->input + connection->input_used,
                             connection->input_size - connection->input_used, &used);
-        if (loop->log_is_busy && result == KVI_PARSE_COMMAND && is_write(loop, connection)) {
-            /* Comes again, from its beginning, when the log has caught up. */
-            connection->stalled = true;
-            loop->stalled++;
-            return;
-        }
         connection->input_used += used;
         if (result == KVI_PARSE_MORE) {
             return;
@@ -219,7 +248,7 @@ static void parse_connection(kvi_loop_t *loop, kvi_connection_t *connection)
             return;
         }
         if (result == KVI_PARSE_COMMAND) {
-            fill_slot(loop, connection);
+            fill_slot(loop, connection, connection->input_used - used);
             if (loop->slots_used == KVI_TURN_GROUP) {
                 run_group(loop, connection);
             }
@@ -236,7 +265,6 @@ static void run_turn(kvi_loop_t *loop, kvi_connection_t *first)
     server->stats.turns++;
     loop->unflushed = first;
     loop->defers = loop->server->wait_lsn != 0 || server->sync_always;
-    loop->log_is_busy = server->commit->ops->reserve(server->commit, 0) == KV_BUSY;
     for (kvi_connection_t *connection = first; connection != NULL;) {
         parse_connection(loop, connection);
         connection = connection->next_ready;

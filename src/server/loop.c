@@ -134,6 +134,8 @@ static int start_handles(kvi_loop_t *loop)
     (void)uv_tcp_init(&loop->uv, &loop->listener);
     (void)uv_check_start(&loop->check, check);
     (void)signal(SIGPIPE, SIG_IGN);
+    /* A limit on the size of files is an error of a write, not the end of the process. */
+    (void)signal(SIGXFSZ, SIG_IGN);
     result = uv_async_init(&loop->uv, &loop->wake, woken);
     if (result == 0) {
         result = uv_signal_init(&loop->uv, &loop->terminate);

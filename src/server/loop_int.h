@@ -81,6 +81,7 @@ struct kvi_connection {
 typedef struct kvi_slot {
     kvi_connection_t *connection;
     const kvi_command_t *command; /* NULL: unknown */
+    size_t begin;                 /* of its bytes in the connection's input */
     kv_slice_t *argv;
     size_t argc;
     size_t argv_capacity;
@@ -118,7 +119,6 @@ struct kvi_loop {
     kvi_ready_list_t ready;
     kvi_held_list_t held;
     bool defers;          /* replies of this turn are written at its end, when their LSN is known */
-    bool log_is_busy;     /* it takes no writes until it has caught up */
     size_t stalled;       /* connections */
     kvi_loader_t *loader; /* while data are being read in */
     kvi_loop_events_t events;

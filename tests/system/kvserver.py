@@ -2,6 +2,7 @@
 """A kvserver of one's own for a test, and a plain socket that speaks RESP to it."""
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -13,13 +14,20 @@ READY = re.compile(r"^kvserver (\S+) ready on (\S+):(\d+), (.*)$")
 class Server:
     """Starts a server on a free port, waits for its start-up line, ends it by its pid."""
 
-    def __init__(self, *options, program=KVSERVER, environment=None):
+    def __init__(self, *options, program=KVSERVER, environment=None, limit=None):
+        """limit: most bytes of a file, as a stand-in for a disk that is full."""
+        self.progress = []
         self.process = subprocess.Popen(
             [program, "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, env={**os.environ, **(environment or {})},
+            preexec_fn=None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         )
-        self.line = self.process.stdout.readline().rstrip("\n")
-        ready = READY.match(self.line)
+        ready = None
+        for self.line in iter(lambda: self.process.stdout.readline().rstrip("\n"), ""):
+            ready = READY.match(self.line)
+            if ready is not None:
+                break
+            self.progress.append(self.line)
         if ready is None:
             self.process.kill()
             raise AssertionError(f"no start-up line: {self.line!r} {self.process.communicate()[1]!r}")

@@ -130,6 +130,18 @@ FUNCTION | FUNCTION FLUSH | FUNCTION FLUSH ASYNC | FUNCTION FLUSH FOO | FUNCTION
 INFO nosuch
 """
 
+TRANSACTIONS = """
+EXEC | DISCARD | MULTI x | WATCH | UNWATCH | UNWATCH x | EXEC x | DISCARD x | MULTI | EXEC | MULTI | MULTI | SET a 1 | GET a | WATCH a | INCR a | EXEC
+MULTI | SET s x | INCR s | GET s | SET s | EXEC | GET s | MULTI | NOSUCH a | SET s y | EXEC | GET s | MULTI | SET s y | DISCARD | GET s
+MULTI | SET s x | INCR s | SET t 1 | EXEC | WATCH a | SET a 2 | MULTI | GET a | EXEC | WATCH a | MULTI | SET a 3 | EXEC | WATCH a b | UNWATCH | SET a 1 | MULTI | PING | EXEC
+WATCH none | FLUSHALL | MULTI | PING | EXEC | SET w 1 | WATCH w | FLUSHALL | MULTI | PING | EXEC | SET w 1 | WATCH w | SWAPDB 0 1 | MULTI | PING | EXEC | SWAPDB 0 1
+SET w 1 | WATCH w | SET w 1 | MULTI | PING | EXEC | WATCH w | EXPIRE w 100 | MULTI | PING | EXEC | WATCH w | PERSIST w | MULTI | PING | EXEC | WATCH w | PERSIST w | MULTI | PING | EXEC
+MULTI | SELECT 1 | SET in 1 | SELECT 0 | EXEC | EXISTS in | MULTI | ECHO a | ECHO "" | MGET a b c | CLIENT GETNAME | CONFIG GET maxmemory | EXEC
+MULTI | SHUTDOWN | EXEC | MULTI | SAVE | EXEC | MULTI | GET | EXEC | MULTI | CLIENT FOO | EXEC | MULTI | CONFIG SET nosuch 1 | EXEC | MULTI | RESET | EXEC | MULTI | UNWATCH | FLUSHALL | EXEC
+CONFIG SET maxmemory-policy nosuch | CONFIG SET maxmemory-policy allkeys-lfu | CONFIG GET maxmemory-policy | SET f 1 | OBJECT FREQ none | OBJECT IDLETIME f
+CONFIG SET maxmemory-policy noeviction | SET f 1 | OBJECT IDLETIME f | OBJECT FREQ f | WAIT x 1 | WAIT 0 x | WAIT 0 -1 | WAIT 0 0 | WAIT | BGSAVE FOO | LASTSAVE x | SAVE x
+"""
+
 
 def split_words(text):
     """Words of a request as redis-cli would read them: only double quotes matter here."""
@@ -150,7 +162,7 @@ def requests(script):
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-@pytest.mark.parametrize("name", ["STRINGS", "KEYS", "CONNECTION"])
+@pytest.mark.parametrize("name", ["STRINGS", "KEYS", "CONNECTION", "TRANSACTIONS"])
 def test_replies_are_those_of_redis(pair, name, protocol):
     redis, ours = pair
     differences = []
