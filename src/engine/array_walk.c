@@ -145,9 +145,13 @@ kv_status_t kvi_array_sample(kv_engine_t *engine, uint64_t number, kv_slice_t *k
         left -= array->pages[place.page++]->live;
     }
     const kvi_array_page_t *const page = array->pages[place.page];
-    left += kvi_page_is_live(page, 0) ? 0 : 1;
-    for (; left > 0; left--) {
-        (void)kvi_array_next(array, &place);
+    if (page->live == page->slots) {
+        place.slot = (uint32_t)left;
+    } else {
+        left += kvi_page_is_live(page, 0) ? 0 : 1;
+        for (; left > 0; left--) {
+            (void)kvi_array_next(array, &place);
+        }
     }
     const kvi_record_view_t view = view_of(array, place);
     *key = view.key;

@@ -16,9 +16,12 @@
 #define WARM_HEIGHT 4u
 #define WARM_NODES_MAX 255u /* 4^WARM_HEIGHT - 1: every black node has two red children */
 #define WARM_AFTER 8u
-#define SAMPLE_LANES 16u
-#define SAMPLE_ROUNDS 8u
-#define SAMPLE_SPARE_BITS 3u
+#define SAMPLE_LANES 8u
+#define SAMPLE_ROUNDS 16u
+#define SAMPLE_PARTS 8
+#define EDGE_NONE 2u
+#define EDGE_BOTH 3u
+#define EDGE_SIXTEENTHS 10u
 
 /* ---- in order ---- */
 
@@ -164,67 +167,88 @@ uint64_t kvi_rb_scan(kv_engine_t *engine, uint64_t token, size_t count, kv_engin
 
 /* ---- at random ----
  *
- * A missing child is the gap before some node (the last one before none). Going down by tosses of a
- * coin comes to a gap of depth d with probability 2^-d; accepting it with probability 2^(d - D)
- * makes all gaps of depth up to D equally likely. D is three more than a full tree of this many
- * nodes has levels, so only the few nodes whose gap lies deeper get less than their share: hardly
- * any in a tree of scattered keys; of ascending ones, the last three in a hundred. Several ways
- * down are gone at once, since most of them are not accepted.
+ * A missing child is the gap before some node (the last one before none). A way down by tosses
+ * comes to each gap with a probability that is known at its end; accepting it with one that is
+ * inversely proportional makes all gaps equally likely. That holds for those that are come to with
+ * at least an eighth of their share; the few others are always accepted, and get less.
+ *
+ * Keys that were put in order make a tree whose edge has more behind it than looks so. Whoever has
+ * gone along an edge so far therefore stays on it more often than not: then not one node in a
+ * hundred gets less than its share. Several ways down are gone at once, so that they wait for their
+ * nodes together: seven of eight are not accepted.
  */
 
 typedef struct lane {
     kvi_rb_node_t *node; /* NULL: it came to a gap */
     kvi_rb_node_t *next; /* the last node it passed on the left: behind the gap */
-    uint32_t depth;
-    uint64_t tosses;
+    uint32_t edge;       /* the side of the tree it is at; EDGE_NONE, EDGE_BOTH */
+    double probability;  /* of this way */
+    kvi_random_t random;
 } lane_t;
 
-static bool toss_lane(const kvi_rbtree_t *tree, lane_t *lane)
+/* Where the next step leads, and how likely that was. */
+static uint32_t toss(lane_t *lane)
 {
-    const uint32_t dir = (uint32_t)(lane->tosses >> lane->depth) & 1u;
-    lane->depth++;
-    lane->next = dir == 0 ? lane->node : lane->next;
-    lane->node = lane->node->link[dir] != 0 ? kvi_rb_node(tree, lane->node->link[dir]) : NULL;
+    const uint32_t number = (uint32_t)(kvi_random_next(&lane->random) >> 60);
+    if (lane->edge >= EDGE_NONE) {
+        const uint32_t dir = number & 1u;
+        lane->probability *= 0.5;
+        lane->edge = lane->edge == EDGE_BOTH ? dir : EDGE_NONE;
+        return dir;
+    }
+    const bool stays = number < EDGE_SIXTEENTHS;
+    const uint32_t dir = stays ? lane->edge : !lane->edge;
+    lane->probability *= (stays ? EDGE_SIXTEENTHS : 16 - EDGE_SIXTEENTHS) / 16.0;
+    lane->edge = stays ? lane->edge : EDGE_NONE;
+    return dir;
+}
+
+/* One step of a way. False at its end. */
+static bool step_lane(const kvi_rbtree_t *tree, lane_t *lane)
+{
+    kvi_rb_node_t *const node = lane->node;
+    const uint32_t dir = toss(lane);
+    lane->next = dir == 0 ? node : lane->next;
+    lane->node = node->link[dir] != 0 ? kvi_rb_node(tree, node->link[dir]) : NULL;
     if (lane->node != NULL) {
         kvi_prefetch(lane->node);
     }
     return lane->node != NULL;
 }
 
-static void toss_lanes(const kvi_rbtree_t *tree, kvi_random_t *random, lane_t *lanes)
+static void run_lanes(const kvi_rbtree_t *tree, kvi_random_t *random, lane_t *lanes)
 {
     uint32_t open = SAMPLE_LANES;
     for (uint32_t i = 0; i < SAMPLE_LANES; i++) {
         kvi_rb_node_t *const root = kvi_rb_node(tree, tree->top.link[0]);
-        lanes[i] = (lane_t){root, NULL, 0, kvi_random_next(random)};
+        lanes[i] = (lane_t){root, NULL, EDGE_BOTH, 1, {kvi_random_next(random)}};
     }
     while (open > 0) {
         for (uint32_t i = 0; i < SAMPLE_LANES; i++) {
-            if (lanes[i].node != NULL && !toss_lane(tree, &lanes[i])) {
+            if (lanes[i].node != NULL && !step_lane(tree, &lanes[i])) {
                 open--;
             }
         }
     }
 }
 
-static bool accept_lane(const lane_t *lane, uint32_t depth_max, kvi_random_t *random)
+static bool accept_lane(const lane_t *lane, double share, kvi_random_t *random)
 {
-    const uint64_t number = kvi_random_next(random);
-    const uint32_t short_of = lane->depth < depth_max ? depth_max - lane->depth : 0;
-    return lane->next != NULL && (number & ((UINT64_C(1) << short_of) - 1)) == 0;
+    const double number = (double)(kvi_random_next(random) >> 11) / (double)(UINT64_C(1) << 53);
+    return lane->next != NULL && number * lane->probability * SAMPLE_PARTS < share;
 }
 
 static kvi_rb_node_t *sample_node(const kvi_rbtree_t *tree, uint64_t number)
 {
     kvi_random_t random = {number};
     lane_t lanes[SAMPLE_LANES];
-    const uint32_t levels = 64u - (uint32_t)__builtin_clzll(tree->count);
+    const double share = 1 / ((double)tree->count + 1);
     kvi_rb_node_t *last = kvi_rb_node(tree, tree->top.link[0]);
     for (uint32_t round = 0; round < SAMPLE_ROUNDS; round++) {
-        toss_lanes(tree, &random, lanes);
+        run_lanes(tree, &random, lanes);
         for (uint32_t i = 0; i < SAMPLE_LANES; i++) {
             last = lanes[i].next != NULL ? lanes[i].next : last;
-            if (accept_lane(&lanes[i], levels + SAMPLE_SPARE_BITS, &random)) {
+            if (accept_lane(&lanes[i], share, &random)) {
                 return lanes[i].next;
             }
         }
