@@ -423,6 +423,7 @@ static void end(kvi_directory_t *directory)
     (void)snprintf(state->last_reason, sizeof(state->last_reason), "%s", result.reason);
     state->last_ns = kvi_os_monotonic_ns() - directory->snapshot_begun_ns;
     state->last_longest_step_ns = result.longest_step_ns;
+    state->last_memory_bytes = result.memory_bytes_max;
     if (result.status == KV_OK && !state->backup) {
         take_over(directory, &result);
     }

@@ -72,8 +72,9 @@ typedef struct kvi_directory_state {
     uint64_t last_bytes;
     uint64_t last_ns; /* from begin to publication */
     uint64_t last_longest_step_ns;
-    kv_status_t last_status; /* of the last try */
-    char last_reason[256];   /* why it failed; "" */
+    size_t last_memory_bytes; /* most that its chunks took */
+    kv_status_t last_status;  /* of the last try */
+    char last_reason[256];    /* why it failed; "" */
 } kvi_directory_state_t;
 
 /* Takes the lock, reads the metadata, recovers, removes leftovers, opens the log. report may be
