@@ -5,8 +5,6 @@
  */
 #include "engine/array_int.h"
 
-#include "memory/pool.h"
-
 #define PAGES_ROOM_MIN 64u
 
 /* ---- in a page as it stands ---- */
@@ -130,20 +128,15 @@ size_t kvi_page_needed(const kvi_page_plan_t *plan)
     return lay_out(plan).needed;
 }
 
-/* The only page doubles as it grows; with others before it, the last page has its full size at
- * once, so that few size classes are in use. Others fit their entries, with some room for a record
- * that has grown and may again. */
+/* Sizes double, so that few size classes are in use and blocks that one page leaves serve another;
+ * half empty pages become one. With others before it, the last page has its full size at once. */
 static size_t choose_bytes(const kvi_array_t *array, const kvi_page_plan_t *plan, size_t needed)
 {
-    size_t bytes = array->page_count > 1 ? PAGE_BYTES_MAX : PAGE_BYTES_MIN;
-    if (!plan->last) {
-        const size_t room = plan->replaced_page != NULL ? needed / 16 : 0;
-        bytes = kvi_pool_good_size(array->pool, needed + room);
-    }
-    while (plan->last && bytes < needed) {
+    size_t bytes = plan->last && array->page_count > 1 ? PAGE_BYTES_MAX : PAGE_BYTES_MIN;
+    while (bytes < needed) {
         bytes *= 2;
     }
-    return bytes < PAGE_BYTES_MAX ? bytes : PAGE_BYTES_MAX;
+    return bytes;
 }
 
 /* Adds the next entry to a page whose groups have room for it. Returns its record's place. */
@@ -271,7 +264,7 @@ static size_t merge(kvi_array_t *array, uint32_t at)
     }
     const kvi_array_page_t *const first = array->pages[at];
     const kvi_array_page_t *const second = array->pages[at + 1];
-    if (used_bytes(first) + used_bytes(second) > PAGE_BYTES_MAX * 3 / 4) {
+    if (used_bytes(first) + used_bytes(second) > PAGE_BYTES_MAX / 8 * 7) {
         return 0;
     }
     kvi_page_plan_t plan = {.parts = {whole(first), whole(second)},
