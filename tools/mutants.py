@@ -8,6 +8,7 @@ Each mutant is an exact piece of code that must stand in its file exactly once, 
 whether all of them still fit; `make test` does that, `make mutants` does the rest. A copy of the sources is built in FOLDER
 (build-test/mutants), a mutant costs one file and the tests of the log."""
 import argparse
+import filecmp
 import os
 import shutil
 import subprocess
@@ -62,7 +63,7 @@ MUTANTS = {
         (WRITER, "    writer->unsynced = !writer->direct;\n", "    writer->unsynced = false;\n"),
     ],
     "damage in a sealed segment ignored": [
-        (READER, 'return refuse(reader, KV_CORRUPT, "the frame is damaged in a segment that was complete");', "return KV_OK;"),
+        (READER, '    return refuse(reader, KV_CORRUPT,\n                  reader->is_next', '    return refuse(reader, KV_OK,\n                  reader->is_next'),
     ],
     "no salt": [
         (WRITER, ".salt = (uint32_t)kvi_random_next(&writer->salts),", ".salt = 1,"),
@@ -118,12 +119,14 @@ def prepare(folder):
     """A copy of the tracked files, configured and built once."""
     source = os.path.join(folder, "source")
     build = os.path.join(folder, "build")
-    shutil.rmtree(source, ignore_errors=True)
+    os.makedirs(source, exist_ok=True)
     files = run("git", "-C", SOURCE, "ls-files", "-z").stdout.split("\0")
     for path in filter(None, files):
+        # What is the same stays as old as it is, and what an earlier mutant left becomes new: else it is not compiled.
         target = os.path.join(source, path)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        shutil.copy2(os.path.join(SOURCE, path), target)
+        if not os.path.exists(target) or not filecmp.cmp(os.path.join(SOURCE, path), target, shallow=False):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copy(os.path.join(SOURCE, path), target)
     if not os.path.exists(os.path.join(build, "build.ninja")):
         done = run("/usr/bin/meson", "setup", build, source, "--buildtype=debugoptimized", "-Dtests=enabled",
                    "-Dbenchmarks=disabled")

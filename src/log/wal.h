@@ -8,7 +8,7 @@
  *   later   snapshot of LSN s is published ─► kvi_commit_wal_remove_through(s)
  *
  * Files: wal-<sequence>-<first LSN>.log are the segments; spare-<n>.fill is being filled with
- * zeros, spare-<n>.free waits to become a segment. Sequences are consecutive.
+ * zeros, spare-<n>.free waits to become a segment. Sequences rise.
  * Thread rule: the reader has one user at a time and no writer beside it.
  */
 #ifndef KVI_LOG_WAL_H

@@ -3,7 +3,9 @@
  * Reads segments back, past the page cache where that is possible: after a sync that failed the
  * cache may show what the disk does not have.
  *
- *   segment before the last   every LSN up to the next segment's first one, else it is damaged
+ *   segment before the last   every LSN up to the next segment's first one, else it is damaged or
+ *                             a segment is missing. A sequence may be missing without a loss: that
+ *                             of a segment whose name never became durable and that held nothing.
  *   last segment              up to the first frame that does not verify. If a frame behind that
  *                             place proves by its durable LSN that more had been acknowledged, the
  *                             place is damaged; else it is the torn end of the last write.
@@ -43,6 +45,7 @@ typedef struct reader {
     uint64_t expected; /* its LSN */
     uint64_t limit;    /* the last LSN that counts */
     bool is_last;
+    bool is_next; /* the segment behind it is the one that came next */
 
     /* A window on its bytes. */
     unsigned char *window;
@@ -307,7 +310,9 @@ static kv_status_t read_strictly(reader_t *reader)
     if (reader->is_last) {
         return judge_tail(reader);
     }
-    return refuse(reader, KV_CORRUPT, "the frame is damaged in a segment that was complete");
+    return refuse(reader, KV_CORRUPT,
+                  reader->is_next ? "the frame is damaged in a segment that was complete"
+                                  : "the log ends here, and the next segment begins later");
 }
 
 /* Goes on behind every damaged place. */
@@ -399,6 +404,7 @@ static kv_status_t read_segment(reader_t *reader, kvi_wal_name_t name, const kvi
 {
     kvi_wal_name_print(name, reader->name);
     reader->is_last = next == NULL;
+    reader->is_next = next != NULL && next->sequence == name.sequence + 1;
     reader->limit = next != NULL ? next->first_lsn - 1 : UINT64_MAX - 1;
     reader->expected = name.first_lsn;
     reader->at = 0;
@@ -417,24 +423,6 @@ static kv_status_t read_segment(reader_t *reader, kvi_wal_name_t name, const kvi
         tell_progress(reader, 0, reader->is_last);
     }
     return status;
-}
-
-static bool follows(kvi_wal_name_t name, kvi_wal_name_t before)
-{
-    return name.sequence == before.sequence + 1 && name.first_lsn >= before.first_lsn;
-}
-
-/* Refuses a log in which a segment is missing between two others. */
-static kv_status_t check_sequences(reader_t *reader, const kvi_wal_name_t *names, size_t count)
-{
-    for (size_t i = 1; i < count; i++) {
-        if (!follows(names[i], names[i - 1])) {
-            kvi_wal_name_print(names[i], reader->name);
-            reader->expected = names[i].first_lsn;
-            return refuse(reader, KV_CORRUPT, "the segment before this one is missing");
-        }
-    }
-    return KV_OK;
 }
 
 /* For the progress. */
@@ -472,21 +460,9 @@ static kv_status_t read_names(reader_t *reader, const kvi_wal_name_t *names, siz
     } else {
         first--;
     }
-    names += first;
-    count -= first;
-    kv_status_t status = reader->salvages ? KV_OK : check_sequences(reader, names, count);
-    if (status == KV_OK) {
-        status = sum_sizes(reader, names, count);
-    }
-    for (size_t i = 0; status == KV_OK && i < count; i++) {
-        const bool is_followed = i + 1 < count && follows(names[i + 1], names[i]);
-        status = read_segment(reader, names[i], is_followed ? &names[i + 1] : NULL);
-        if (status == KV_OK && i + 1 < count && !is_followed) {
-            kvi_wal_name_print(names[i + 1], reader->name);
-            reader->at = 0;
-            reader->expected = reader->report->last_lsn + 1;
-            tell_lost(reader, names[i + 1].first_lsn - 1);
-        }
+    kv_status_t status = sum_sizes(reader, names + first, count - first);
+    for (size_t i = first; status == KV_OK && i < count; i++) {
+        status = read_segment(reader, names[i], i + 1 < count ? &names[i + 1] : NULL);
     }
     return status;
 }

@@ -17,7 +17,7 @@
 
 #include <string.h>
 
-enum { MODEL_BATCHES = 4096, BATCH_MAX = 700, SEGMENT_BYTES = 16384 };
+enum { MODEL_BATCHES = 4096, BATCH_MAX = 700, SEGMENT_BYTES = 8192 };
 
 typedef struct variant {
     kvi_sync_t sync;
@@ -211,7 +211,7 @@ static inline bool model_turn(log_model_t *model)
     if (awaited != 0 && model->commit->ops->durable(model->commit) >= awaited) {
         assert_true(model->durable >= awaited);
     }
-    if (dice / 192 % 16 == 0) {
+    if (dice / 192 % 8 == 0) {
         model->snapshot = model->submitted;
         kvi_commit_wal_remove_through(model->commit, model->snapshot);
     }

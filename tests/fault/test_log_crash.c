@@ -11,7 +11,7 @@ enum { TURNS = 60, FURTHER_CRASHES = 3 };
 static int rounds(void)
 {
     const char *const given = getenv("KV_TEST_ROUNDS");
-    return given != NULL ? atoi(given) : 6;
+    return given != NULL ? atoi(given) : 4;
 }
 
 /* Runs until the power fails at this operation, counted from now, or the turns are done. */
