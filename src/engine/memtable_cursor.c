@@ -56,21 +56,26 @@ kv_slice_t kvi_memtable_cursor_key(const kvi_memtable_cursor_t *cursor)
 
 /* ---- versions of the key ---- */
 
-/* Nothing was written since the cursor came to its key. */
-static bool is_fresh(const kvi_memtable_cursor_t *cursor)
-{
-    return cursor->keys.changes == cursor->table->tree->changes;
-}
-
 /* The newest version of the cursor's key; false if the key is gone. */
 static bool newest(const kvi_memtable_cursor_t *cursor, kvi_record_t *record)
 {
-    if (!is_fresh(cursor)) {
+    if (!kvi_memtable_cursor_is_fresh(cursor)) {
         return kvi_memtable_find(cursor->table, kvi_memtable_cursor_key(cursor), record);
     }
-    const kvi_path_t *const path = &cursor->keys.path;
-    const uint64_t slot = kvi_leaf_slots(path->leaf)[path->slot];
-    *record = kvi_record_parse(kvi_leaf_value(path->leaf, slot));
+    *record = kvi_record_parse(cursor->keys.value);
+    return true;
+}
+
+/* The same as stand_at in the ordinary case: a small value without older versions. */
+static bool stand_at_plain(kvi_memtable_cursor_t *cursor, uint64_t sequence)
+{
+    const kv_slice_t bytes = cursor->keys.value;
+    const uint64_t stamp = kvi_bytes_load64(bytes.data);
+    const kv_slice_t value = {bytes.data + STAMP_BYTES, bytes.size - STAMP_BYTES};
+    if ((stamp & FLAG_MASK) != 0 || stamp >> FLAG_BITS > sequence) {
+        return false;
+    }
+    cursor->at = (kvi_version_t){KVI_VERSION_VALUE, stamp >> FLAG_BITS, value};
     return true;
 }
 
@@ -78,6 +83,9 @@ static bool newest(const kvi_memtable_cursor_t *cursor, kvi_record_t *record)
 static bool stand_at(kvi_memtable_cursor_t *cursor, uint64_t sequence)
 {
     kvi_record_t record;
+    if (kvi_memtable_cursor_is_fresh(cursor) && stand_at_plain(cursor, sequence)) {
+        return true;
+    }
     cursor->at = STANDS_NOWHERE;
     if (!newest(cursor, &record) || !kvi_record_step_to(cursor->table, &record, sequence) ||
         (cursor->walk == KVI_WALK_LIVE && (record.flags & FLAG_DELETED) != 0)) {
@@ -194,7 +202,7 @@ void kvi_memtable_cursor_version(const kvi_memtable_cursor_t *cursor, kvi_versio
     if (!cursor->keys.valid) {
         return;
     }
-    if (is_fresh(cursor)) {
+    if (kvi_memtable_cursor_is_fresh(cursor)) {
         *version = cursor->at;
         return;
     }

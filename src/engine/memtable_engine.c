@@ -305,6 +305,9 @@ static kv_slice_t cursor_key(const kv_cursor_t *cursor)
 static kv_slice_t cursor_value(const kv_cursor_t *cursor)
 {
     kvi_version_t version;
+    if (own(cursor)->keys.valid && kvi_memtable_cursor_is_fresh(own(cursor))) {
+        return own(cursor)->at.value;
+    }
     kvi_memtable_cursor_version(own(cursor), &version);
     return version.value;
 }

@@ -38,6 +38,7 @@
 #define FLAG_OLDER 2u
 #define FLAG_LARGE 4u
 #define FLAG_BITS 8u
+#define FLAG_MASK ((UINT64_C(1) << FLAG_BITS) - 1)
 #define VALUE_IN_RECORD_MAX (VALUE_INLINE_MAX - STAMP_BYTES - OLDER_BYTES)
 
 struct kvi_memtable {
@@ -81,7 +82,7 @@ static inline kvi_record_t kvi_record_parse(kv_slice_t bytes)
     const uint64_t stamp = kvi_bytes_load64(bytes.data);
     kvi_record_t record = {
         .sequence = stamp >> FLAG_BITS,
-        .flags = (uint32_t)(stamp & ((1u << FLAG_BITS) - 1)),
+        .flags = (uint32_t)(stamp & FLAG_MASK),
         .body = bytes.data + STAMP_BYTES,
         .body_bytes = bytes.size - STAMP_BYTES,
     };
@@ -191,6 +192,12 @@ kv_status_t kvi_memtable_write(kvi_memtable_t *table, const kvi_memtable_write_t
 void kvi_memtable_cursor_init(kvi_memtable_cursor_t *cursor, const kvi_memtable_t *table,
                               uint64_t sequence, kvi_walk_t walk);
 void kvi_memtable_cursor_release(kvi_memtable_cursor_t *cursor);
+/* Whether nothing was written since the cursor came to its key, so that `at` is what stands there.
+ */
+static inline bool kvi_memtable_cursor_is_fresh(const kvi_memtable_cursor_t *cursor)
+{
+    return cursor->keys.changes == cursor->table->tree->changes;
+}
 
 extern const kv_engine_ops_t kvi_memtable_engine;
 
