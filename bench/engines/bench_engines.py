@@ -39,7 +39,7 @@ def known_stores(kvbench):
     return done.stdout.splitlines()[-1].split(":", 1)[1].split()
 
 
-def measure(kvbench, scale, runs, wanted):
+def measure(kvbench, scale, runs, wanted, environment):
     there = known_stores(kvbench)
     results = Results()
     for name, entries, keys, stores, benchmarks in RUNS:
@@ -51,7 +51,7 @@ def measure(kvbench, scale, runs, wanted):
         print(f"{time.strftime('%H:%M:%S')} {name}: {', '.join(stores)}", file=sys.stderr)
         done = subprocess.run([kvbench, f"--num={entries}", f"--key-size={keys}", f"--runs={repeat}", "--json",
                                f"--engines={','.join(stores)}", f"--benchmarks={','.join(benchmarks)}"],
-                              capture_output=True, text=True, check=False)
+                              capture_output=True, text=True, check=False, env=environment)
         if done.returncode != 0:
             sys.exit(done.stderr)
         results.add(name, json.loads(done.stdout))
@@ -148,13 +148,17 @@ def print_text(lines):
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
 
 
-def print_head(results, runs):
+def print_head(results, options):
     report = next(iter(results.reports.values()))
     for key in ("machine", "cores", "compiler", "flags", "commit"):
         print(f"    {key}: {report[key]}")
     print(f"    date: {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}")
-    print(f"    runs: {runs} of each, stores in turn; processor time of the thread")
+    print(f"    runs: {options.runs} of each, stores in turn; processor time of the thread")
     print(f"    load: {os.getloadavg()[0]:.1f} processors busy in the last minute, this one among them")
+    if options.huge_peers:
+        print("    peers: with huge pages from glibc")
+    if options.scale > 1:
+        print(f"    WARNING: a {options.scale}th of the entries: the figures mean nothing")
     if report["warning"]:
         print(f"    WARNING: {report['warning']}")
     print()
@@ -166,18 +170,23 @@ def main():
     parser.add_argument("--runs", type=int, default=3, help="of each row (3)")
     parser.add_argument("--scale", type=int, default=1, help="divide the numbers of entries by this (1)")
     parser.add_argument("--engines", default="", help="only these, with commas (all)")
+    parser.add_argument("--huge-peers", action="store_true", help="glibc gives the peers huge pages, as ours have")
     parser.add_argument("--markdown", action="store_true", help="a table for documents")
     parser.add_argument("--json", action="store_true", help="what kvbench said, by group of rows")
     options = parser.parse_args()
     wanted = options.engines.split(",") if options.engines else [row[2] for row in ROWS]
-    results = measure(os.path.join(options.build, "kvbench"), max(options.scale, 1), max(options.runs, 1), wanted)
+    environment = dict(os.environ)
+    if options.huge_peers:
+        environment["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+    results = measure(os.path.join(options.build, "kvbench"), max(options.scale, 1), max(options.runs, 1), wanted,
+                      environment)
     if not results.reports:
         sys.exit("none of these engines is in this build")
     if options.json:
         json.dump(results.reports, sys.stdout, indent=1)
         return
     lines, met, judged = table(results)
-    print_head(results, options.runs)
+    print_head(results, options)
     (print_markdown if options.markdown else print_text)(lines)
     print(f"\n{met} of {judged} goals met")
 
