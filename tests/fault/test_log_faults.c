@@ -47,6 +47,7 @@ static void run_with_fault(log_model_t *model)
         assert_non_null(strstr(state.reason, "the disk is full"));
         assert_int_equal(model->commit->ops->resume(model->commit), KV_OK);
     }
+    (void)model->commit->ops->end_turn(model->commit); /* of a turn that a full disk broke off */
     if (model->commit->ops->flush(model->commit) == KV_OK) {
         note_durable(model);
         assert_int_equal(model->durable, model->submitted);
