@@ -153,6 +153,52 @@ static kv_status_t memtable_del(kv_engine_t *engine, kv_slice_t key)
     return status;
 }
 
+/* Moves the leaf's large values out of sparse blocks, where memory allows. Returns how many. */
+static uint32_t move_values(kvi_memtable_t *table, const kvi_leaf_t *leaf)
+{
+    kvi_bptree_t *const tree = table->tree;
+    uint32_t moved = 0;
+    for (uint32_t i = 0; i < leaf->count; i++) {
+        const kvi_record_t record = kvi_record_parse(kvi_leaf_value(leaf, kvi_leaf_slots(leaf)[i]));
+        const kv_slice_t value = kvi_record_value(&record);
+        if ((record.flags & FLAG_LARGE) == 0 || !kv_pool_sparse(tree->pool, value.data)) {
+            continue;
+        }
+        char *const other = kvi_bptree_alloc_guest(tree, value.size);
+        if (other != NULL) {
+            memcpy(other, value.data, value.size);
+            kvi_memtable_free_large(table, &record);
+            memcpy((char *)(uintptr_t)record.body, &other, sizeof other);
+            moved++;
+        }
+    }
+    return moved;
+}
+
+/* Goes round once behind the last value that was moved. */
+static size_t relocate_values(kvi_memtable_t *table, size_t steps)
+{
+    kvi_bptree_t *const tree = table->tree;
+    size_t used = 0;
+    while (used < steps && table->move_idle < tree->count) {
+        kvi_path_t path;
+        if (table->move_at >= tree->count) {
+            table->move_at = 0;
+        }
+        kvi_bptree_descend_rank(tree, table->move_at, &path);
+        const uint32_t passed = path.leaf->count - path.slot;
+        const uint32_t moved = move_values(table, path.leaf);
+        table->move_at += passed;
+        table->move_idle = moved > 0 ? 0 : table->move_idle + passed;
+        tree->changes += moved > 0;
+        used += moved + 1;
+    }
+    if (used < steps) {
+        table->move_idle = 0;
+    }
+    return used;
+}
+
 static size_t memtable_relocate(kv_engine_t *engine, size_t steps)
 {
     kvi_memtable_t *const table = table_of(engine);
@@ -160,7 +206,10 @@ static size_t memtable_relocate(kv_engine_t *engine, size_t steps)
     for (; used < steps && table->deleted_keys > 0; used++) {
         purge_next(table);
     }
-    return used + kvi_bptree_relocate(tree_of(engine), steps - used);
+    if (used < steps && table->tree->guest_objects > 1) { /* this table is one of them */
+        used += relocate_values(table, steps - used);
+    }
+    return used < steps ? used + kvi_bptree_relocate(tree_of(engine), steps - used) : steps;
 }
 
 /* ---- figures ---- */

@@ -54,7 +54,9 @@ struct kvi_memtable {
     size_t threshold_bytes;
     bool frozen;
     bool sealed;
-    uint64_t purge_at; /* rank at which the row looks for tombstones next */
+    uint64_t move_at;   /* rank at which the row looks for large values to move next */
+    uint64_t move_idle; /* entries passed since one was moved */
+    uint64_t purge_at;  /* rank at which the row looks for tombstones next */
 };
 
 /* A record taken apart. */
