@@ -201,18 +201,25 @@ static kv_status_t name_refusal(const kvi_keyspace_t *keyspace)
     return limit == 0 || left <= all_left ? KV_QUOTA : KV_NO_MEMORY;
 }
 
+/* kvi_db_keyspace, inline in the path of every operation. */
+static inline kvi_keyspace_t *find(const kvi_db_t *db, uint32_t number)
+{
+    return number < db->keyspace_count ? db->keyspaces[number] : NULL;
+}
+
 void kvi_db_apply_op(kvi_db_t *db, const kvi_op_t *op, int64_t now_ms, kvi_op_result_t *result)
 {
     *result = (kvi_op_result_t){.status = KV_INVALID};
-    kvi_db_advance_time(db, now_ms);
+    if (now_ms > db->time_ms) {
+        db->time_ms = now_ms;
+    }
     if ((unsigned)op->kind >= KVI_OP_KIND_END || rows[op->kind].apply == NULL) {
         return;
     }
     const struct row *const row = &rows[op->kind];
-    target_t target = {
-        .db = db, .keyspace = kvi_db_keyspace(db, op->keyspace), .now_ms = db->time_ms};
+    target_t target = {.db = db, .keyspace = find(db, op->keyspace), .now_ms = db->time_ms};
     if (row->needs == TWO_KEYSPACES) {
-        target.to = kvi_db_keyspace(db, op->to_keyspace);
+        target.to = find(db, op->to_keyspace);
     }
     if ((target.keyspace == NULL && row->needs != NO_KEYSPACE) ||
         (target.to == NULL && row->needs == TWO_KEYSPACES)) {
