@@ -297,6 +297,32 @@ static void a_frozen_table_refuses_writes(void **state)
     end(fixture);
 }
 
+/* ---- the row ---- */
+
+static void large_values_leave_sparse_blocks(void **state)
+{
+    (void)state;
+    enum { KEYS = 8000, BYTES = 1000 };
+    fixture_t *const fixture = begin();
+    kv_engine_t *const engine = &fixture->table->engine;
+    char value[BYTES] = "value";
+    kvi_memtable_set_oldest_reader(fixture->table, KVI_SEQUENCE_MAX);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        const kv_slice_t key = {(const char *)&i, sizeof i};
+        assert_int_equal(engine->ops->put(engine, key, (kv_slice_t){value, BYTES}), KV_OK);
+    }
+    for (uint32_t i = 0; i < KEYS; i++) {
+        const kv_slice_t key = {(const char *)&i, sizeof i};
+        assert_int_equal(i % 10 == 0 ? KV_OK : engine->ops->del(engine, key), KV_OK);
+    }
+    while (engine->ops->relocate(engine, 100) == 100) {
+    }
+    assert_sound(fixture);
+    assert_int_equal(engine->ops->count(engine), KEYS / 10);
+    assert_true(kv_budget_used(fixture->budget) < (size_t)KEYS * BYTES / 2);
+    end(fixture);
+}
+
 static void report_fault(int number)
 {
     (void)number;
@@ -372,6 +398,7 @@ int main(void)
         cmocka_unit_test(readers_keep_what_they_see),
         cmocka_unit_test(groups_agree_with_single_reads),
         cmocka_unit_test(a_table_gets_full),
+        cmocka_unit_test(large_values_leave_sparse_blocks),
         cmocka_unit_test(a_frozen_table_refuses_writes),
         cmocka_unit_test(the_memory_of_a_frozen_table_is_sealed),
     };
