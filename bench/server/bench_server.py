@@ -4,8 +4,8 @@
 
 Every server runs on a loopback port of its own, pinned to one processor; the load generator has another.
 Servers take turns for every single figure, so that a disturbance hits all of them, and the whole is
-repeated. Processor time is the server's own, from the kernel; memory is resident bytes above those of
-the empty server.
+repeated; the phases that write to the disk take long and run once. Processor time is the server's own,
+from the kernel; memory is resident bytes above those of the empty server.
 """
 import argparse
 import json
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 
+import durability
 import peers
 import report
 import rows
@@ -133,6 +134,7 @@ PHASES = {
     "requests": measure_requests,
     "small": measure_small_values,
     "many": measure_many_keys,
+    **durability.PHASES,
 }
 
 
@@ -145,6 +147,7 @@ def parse_arguments():
     parser.add_argument("--servers", default="kvserver,redis,memcached", metavar="LIST", help="who takes part")
     parser.add_argument("--phases", default=",".join(PHASES), metavar="LIST", help="which of %(default)s")
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="repetitions; default 3")
+    parser.add_argument("--disk-runs", type=int, default=1, metavar="N", help="of the phases on the disk; default 1")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of each figure; default 2")
     parser.add_argument("--keys", type=int, default=1_000_000, metavar="N", help="default 1000000")
     parser.add_argument("--many-keys", type=int, default=5_000_000, metavar="N", help="default 5000000")
@@ -192,6 +195,8 @@ def main():
     try:
         for run in range(options.runs):
             for name in options.phases:
+                if name in durability.PHASES and run >= options.disk_runs:
+                    continue
                 PHASES[name](samples, options, load)
                 if options.verbose:
                     print(f"{name}: run {run + 1} of {options.runs}", file=sys.stderr)

@@ -43,11 +43,23 @@ class Server:
         self.protocol = PROTOCOLS.get(name, "resp")
         self.empty_bytes = 0
         self.folder = tempfile.TemporaryDirectory(prefix="bench_server-")
+        self.command = command
+        self.begin()
+        _running.append(self)
+
+    def begin(self):
         self.process = subprocess.Popen(
-            command, cwd=self.folder.name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            self.command, cwd=self.folder.name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self.pid = self.process.pid  # taskset becomes the server
-        _running.append(self)
+
+    def end(self):
+        self.process.terminate()
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def ask(self, request, answer):
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
@@ -94,12 +106,7 @@ class Server:
     def stop(self):
         if self in _running:
             _running.remove(self)
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            self.end()
             self.folder.cleanup()
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The rows of the server and their goals, as data, and how samples become results.
 
-A goal is ("of", share): ours is at most share of Redis's median; or ("at most", value). No peer's
-figure is written here: peers are measured in the same run.
+A goal is ("of", share): ours is at most share of Redis's median; ("times", factor): at least so many times
+Redis's; ("at most", value) or ("at least", value). No peer's figure is written here: peers are measured in
+the same run.
 """
 import statistics
 
@@ -27,6 +28,18 @@ ROWS = [
     ("flush-kept", "resident above empty 1 s after it", "MB", ("at most", 20)),
     ("stall-p999", "loading {many} keys: p99.9 of a batch", "ms", ("at most", 2)),
     ("stall-max", "loading {many} keys: longest batch", "ms", None),
+    ("always-1", "SET, sync always, pipeline 1: thousand a second", "k/s", ("times", 2.2)),
+    ("always-16", "SET, sync always, pipeline 16", "k/s", ("times", 3.1)),
+    ("always-64", "SET, sync always, pipeline 64", "k/s", ("times", 4.0)),
+    ("everysec-1", "SET, sync everysec, pipeline 1", "k/s", ("times", 1.3)),
+    ("everysec-16", "SET, sync everysec, pipeline 16", "k/s", ("times", 3.8)),
+    ("everysec-64", "SET, sync everysec, pipeline 64", "k/s", ("times", 5.0)),
+    ("log-bytes", "log bytes a SET, 16+64", "B", ("at most", 94)),
+    ("reload-log", "reload of {many} keys from the log", "s", ("of", 0.2)),
+    ("reload-snapshot", "reload of {many} keys from a snapshot", "s", ("of", 0.2)),
+    ("snapshot-memory", "snapshot under SET, pipeline 16: extra memory", "%", ("at most", 5)),
+    ("snapshot-rate", "snapshot under SET, pipeline 16: throughput kept", "%", ("at least", 75)),
+    ("snapshot-p999", "snapshot under SET, pipeline 16: p99.9 against before", "x", ("at most", 3)),
     ("load-ns", "loading {many} keys, pipeline 64: server CPU a key", "ns", ("at most", 420)),
 ]
 
@@ -53,10 +66,19 @@ def is_met(goal, ours, reference):
     if goal is None:
         return None
     kind, value = goal
-    if ours is None or (kind == "of" and reference is None):
+    relative = kind in ("of", "times")
+    if ours is None or (relative and reference is None):
         return False
-    limit = value * reference["median"] if kind == "of" else value
-    return ours["median"] <= limit
+    limit = value * reference["median"] if relative else value
+    return ours["median"] >= limit if kind in ("times", "at least") else ours["median"] <= limit
+
+
+def goal_text(goal, unit):
+    if goal is None:
+        return ""
+    kind, value = goal
+    sign = ">=" if kind in ("times", "at least") else "<="
+    return f"{sign} {value} {'of Redis' if kind == 'of' else 'times Redis' if kind == 'times' else unit}"
 
 
 def judge_row(samples, options, row):
@@ -75,7 +97,7 @@ def judge_row(samples, options, row):
             if peer != OURS and samples.summary(name, peer) is not None
         },
         "of_redis": ratio,
-        "goal": "" if goal is None else f"<= {goal[1]} {'of Redis' if goal[0] == 'of' else unit}",
+        "goal": goal_text(goal, unit),
         "met": is_met(goal, ours, reference),
     }
 
