@@ -268,6 +268,25 @@ static void reply_text(kvi_reply_t *reply, const char *name, const char *text)
     kvi_reply_bulk_string(reply, text);
 }
 
+size_t kvi_keyspace_split_memory(kvi_keyspace_t *keyspace, kv_engine_memory_t *memory)
+{
+    kv_engine_memory_t own = {0};
+    *memory = own;
+    kvi_content_t *const content = kvi_content_hold(keyspace);
+    if (content == NULL) {
+        return 0;
+    }
+    kv_engine_t *const engine = kvi_content_engine(content);
+    size_t expiry_bytes = 0;
+    if (kvi_keyspace_memory(keyspace, memory) == KV_OK &&
+        engine->ops->memory(engine, &own) == KV_OK && memory->index_bytes > own.index_bytes) {
+        expiry_bytes = memory->index_bytes - own.index_bytes;
+        memory->index_bytes = own.index_bytes;
+    }
+    kvi_content_release(content);
+    return expiry_bytes;
+}
+
 void kvi_cmd_keyspace_info(kvi_request_t *request)
 {
     uint32_t number;
@@ -275,12 +294,12 @@ void kvi_cmd_keyspace_info(kvi_request_t *request)
         return;
     }
     kvi_reply_t *const reply = request->reply;
-    const kvi_keyspace_t *const keyspace = kvi_db_keyspace(request->db, number);
+    kvi_keyspace_t *const keyspace = kvi_db_keyspace(request->db, number);
     kvi_attributes_t attributes = {.engine = NULL};
-    kv_engine_memory_t memory = {0};
+    kv_engine_memory_t memory;
     kvi_keyspace_attributes(keyspace, &attributes);
-    (void)kvi_keyspace_memory(keyspace, &memory);
-    kvi_reply_map(reply, 19);
+    const size_t expiry_bytes = kvi_keyspace_split_memory(keyspace, &memory);
+    kvi_reply_map(reply, 20);
     kvi_reply_bulk_string(reply, "name");
     kvi_reply_bulk(reply, kvi_keyspace_name(keyspace));
     reply_number(reply, "number", number);
@@ -299,6 +318,7 @@ void kvi_cmd_keyspace_info(kvi_request_t *request)
     reply_number(reply, "key.bytes", memory.key_bytes);
     reply_number(reply, "value.bytes", memory.value_bytes);
     reply_number(reply, "index.bytes", memory.index_bytes);
+    reply_number(reply, "expiry.bytes", expiry_bytes);
     reply_number(reply, "slack.bytes", memory.slack_bytes);
     reply_number(reply, "total.bytes", memory.total_bytes);
 }
@@ -309,19 +329,20 @@ void kvi_info_keyspaces(const kvi_request_t *request, kvi_text_t *text)
 {
     kvi_text_print(text, "# Keyspaces\r\n");
     for (size_t i = 0; i < kvi_db_keyspaces(request->db); i++) {
-        const kvi_keyspace_t *const keyspace = kvi_db_keyspace(request->db, i);
+        kvi_keyspace_t *const keyspace = kvi_db_keyspace(request->db, i);
         const bool named = i >= (size_t)request->server->config.databases;
         if (keyspace == NULL || (!named && kvi_keyspace_count(keyspace) == 0)) {
             continue;
         }
         kvi_attributes_t attributes = {.engine = NULL};
-        kv_engine_memory_t memory = {0};
+        kv_engine_memory_t memory;
         const kv_slice_t name = kvi_keyspace_name(keyspace);
         kvi_keyspace_attributes(keyspace, &attributes);
-        (void)kvi_keyspace_memory(keyspace, &memory);
+        const size_t expiry_bytes = kvi_keyspace_split_memory(keyspace, &memory);
         kvi_text_print(text, "keyspace%zu:keys=%" PRIu64 ",expires=%" PRIu64 ",engine=%s", i,
                        kvi_keyspace_count(keyspace), kvi_keyspace_deadlines(keyspace),
                        kvi_keyspace_engine(keyspace)->name);
+        kvi_text_print(text, ",expiry_bytes=%zu", expiry_bytes);
         kvi_text_print(text, ",key_bytes=%zu,value_bytes=%zu,index_bytes=%zu", memory.key_bytes,
                        memory.value_bytes, memory.index_bytes);
         kvi_text_print(

@@ -9,6 +9,7 @@
 #include "resp/text.h"
 #include "server/arguments.h"
 #include "server/commands.h"
+#include "server/info.h"
 #include "server/server.h"
 
 #define SLACK_WORTH_SAYING ((size_t)16 << 20)
@@ -116,18 +117,19 @@ static void reply_figure(kvi_reply_t *reply, const char *name, size_t value)
     kvi_reply_integer(reply, (int64_t)value);
 }
 
-static void reply_keyspace(kvi_reply_t *reply, const kvi_keyspace_t *keyspace)
+static void reply_keyspace(kvi_reply_t *reply, kvi_keyspace_t *keyspace)
 {
-    kv_engine_memory_t memory = {0};
-    (void)kvi_keyspace_memory(keyspace, &memory);
+    kv_engine_memory_t memory;
+    const size_t expiry_bytes = kvi_keyspace_split_memory(keyspace, &memory);
     kvi_attributes_t attributes;
     kvi_keyspace_attributes(keyspace, &attributes);
-    kvi_reply_map(reply, 7);
+    kvi_reply_map(reply, 8);
     reply_figure(reply, "keys.count", kvi_keyspace_count(keyspace));
     reply_figure(reply, "quota.bytes", attributes.quota_bytes);
     reply_figure(reply, "key.bytes", memory.key_bytes);
     reply_figure(reply, "value.bytes", memory.value_bytes);
     reply_figure(reply, "index.bytes", memory.index_bytes);
+    reply_figure(reply, "expiry.bytes", expiry_bytes);
     reply_figure(reply, "slack.bytes", memory.slack_bytes);
     reply_figure(reply, "total.bytes", memory.total_bytes);
 }
@@ -161,7 +163,7 @@ void kvi_cmd_memory_stats(kvi_request_t *request)
     reply_figure(reply, "allocator.resident", memory.system_bytes);
     reply_figure(reply, "allocator.idle", memory.idle_bytes);
     for (size_t i = 0; i < kvi_db_keyspaces(db); i++) {
-        const kvi_keyspace_t *const keyspace = kvi_db_keyspace(db, i);
+        kvi_keyspace_t *const keyspace = kvi_db_keyspace(db, i);
         if (count_keys(keyspace) > 0) {
             kvi_text_t name = {0};
             const kv_slice_t own = kvi_keyspace_name(keyspace);

@@ -45,7 +45,8 @@ def test_create_select_drop(wire):
     assert 0 < wire.call("PTTL", "k") <= 100000
     told = info(wire, "sessions")
     assert told[b"engine"] == b"bptree" and told[b"quota"] == 10 << 20 and told[b"keys"] == 1 and told[b"default-ttl"] == 100000
-    parts = [told[field + b".bytes"] for field in (b"key", b"value", b"index", b"slack")]
+    parts = [told[field + b".bytes"] for field in (b"key", b"value", b"index", b"expiry", b"slack")]
+    assert told[b"expiry.bytes"] > 0
     assert sum(parts) == told[b"total.bytes"] > 0
     assert wire.call("SELECT", 0) == "OK"
     assert wire.call("EXISTS", "k") == 0
