@@ -104,8 +104,8 @@ struct kv_engine_ops {
     uint64_t (*count)(const kv_engine_t *engine);
     kv_status_t (*memory)(const kv_engine_t *engine, kv_engine_memory_t *memory);
     /* What the budget would be charged for an engine of count entries of these sizes, put in random
-     * order, their keys without anything in common: within 3 % above 10 MB. SIZE_MAX: more than
-     * that. */
+     * order, their keys without anything in common: within 3 % above 10 MB, in a build without
+     * guards. SIZE_MAX: more than that. */
     size_t (*estimate)(uint64_t count, size_t key_bytes, size_t value_bytes);
     /* Some entry, each about equally likely for even numbers. KV_NOT_FOUND if empty. */
     kv_status_t (*sample)(kv_engine_t *engine, uint64_t number, kv_slice_t *key, kv_slice_t *value);
