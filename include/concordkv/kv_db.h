@@ -285,7 +285,9 @@ KV_API kv_status_t kv_batch_create(kv_db_t *db, kv_batch_t **batch);
 KV_API void kv_batch_destroy(kv_batch_t *batch); /* NULL is accepted */
 KV_API void kv_batch_clear(kv_batch_t *batch);   /* empties it, keeps its memory */
 /* These only note what shall be done. KV_NO_MEMORY, KV_INVALID for a keyspace of another database.
- * The conditions of put are looked at when the batch is applied; KV_PUT_IF_EQUALS is KV_INVALID. */
+ * The keyspaces that a batch names have to stay open until it was applied for the last time, or was
+ * cleared or destroyed; keys, values and ranges are copied. The conditions of put are looked at
+ * when the batch is applied; KV_PUT_IF_EQUALS is KV_INVALID. */
 KV_API kv_status_t kv_batch_put(kv_batch_t *batch, kv_keyspace_t *keyspace, kv_slice_t key,
                                 kv_slice_t value, const kv_put_options_t *options);
 KV_API kv_status_t kv_batch_delete(kv_batch_t *batch, kv_keyspace_t *keyspace, kv_slice_t key);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bytes of a snapshot file. Little endian; docs/FILES.md says the same at more length.
+ * The bytes of a snapshot file. Little endian; docs/FORMATS.md says the same at more length.
  *
  *   header of 80 bytes | chunk | chunk | ... | footer, which is a chunk too; the file ends with it
  *
