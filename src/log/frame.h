@@ -37,6 +37,8 @@
 
 #include <concordkv/kv_status.h>
 
+#include "base/bytes.h"
+
 #define KVI_SEGMENT_HEADER_BYTES ((size_t)4096)
 #define KVI_FRAME_HEADER_BYTES ((size_t)40)
 #define KVI_FRAME_ALIGNMENT ((size_t)8)
@@ -79,6 +81,17 @@ void kvi_frame_encode(const kvi_frame_t *frame, unsigned char *bytes);
 bool kvi_frame_decode(const unsigned char *bytes, uint64_t room, kvi_frame_t *frame);
 /* Whether header and payload, which lies behind it, are what was written with this salt. */
 bool kvi_frame_verify(const unsigned char *bytes, const kvi_frame_t *frame, uint32_t salt);
+
+/* Two fields of a header that was not decoded. */
+static inline uint64_t kvi_frame_lsn(const unsigned char *bytes)
+{
+    return kvi_bytes_load_le64(bytes + 8);
+}
+
+static inline uint32_t kvi_frame_payload(const unsigned char *bytes)
+{
+    return kvi_bytes_load_le32(bytes + 4);
+}
 
 /* Bytes of the frame in the segment, padding included. */
 static inline uint64_t kvi_frame_bytes(uint64_t payload)

@@ -163,11 +163,32 @@ static kv_status_t look_for_frame(reader_t *reader, uint64_t offset, uint64_t le
     return kvi_frame_verify(*bytes, frame, reader->header.salt) ? KV_OK : KV_NOT_FOUND;
 }
 
+/* The first place from offset on where a frame can begin, as far as the window shows. What lies
+ * behind the last frame, tens of megabytes, is looked through at every start, and mostly it is
+ * zeros or what an earlier use left. Only what look_for_frame would refuse is passed over. */
+static uint64_t skip_unlikely(const reader_t *reader, uint64_t offset)
+{
+    const uint64_t end = reader->window_at + reader->window_size;
+    if (offset < reader->window_at) {
+        return offset;
+    }
+    while (offset + KVI_FRAME_HEADER_BYTES <= end) {
+        const unsigned char *const bytes = reader->window + (offset - reader->window_at);
+        if (kvi_frame_lsn(bytes) >= reader->expected &&
+            kvi_frame_payload(bytes) < reader->size - offset) {
+            break;
+        }
+        offset += KVI_FRAME_ALIGNMENT;
+    }
+    return offset;
+}
+
 /* The first frame from *offset on that verifies and is not older than the expected one. */
 static kv_status_t find_frame(reader_t *reader, uint64_t *offset, kvi_frame_t *frame)
 {
     const unsigned char *bytes = NULL;
     for (; *offset + KVI_FRAME_HEADER_BYTES <= reader->size; *offset += KVI_FRAME_ALIGNMENT) {
+        *offset = skip_unlikely(reader, *offset);
         const kv_status_t status = look_for_frame(reader, *offset, reader->expected, frame, &bytes);
         if (status != KV_NOT_FOUND) {
             return status;
