@@ -8,19 +8,65 @@
 #include "db/undo.h"
 
 #define KEPT_BYTES ((size_t)64 << 10)
+#define GROUP_OPS ((size_t)64)
 
-static kv_status_t verify(kv_slice_t bytes, kvi_batch_reader_t *reader)
+/* Operations of a batch that are decoded, prefetched and applied together. */
+typedef struct group {
+    size_t count;
+    kvi_op_t ops[GROUP_OPS];
+} group_t;
+
+/* The next operations. KV_NOT_FOUND: the last ones, or none; KV_CORRUPT. A range is the reader's
+ * until the next operation, so it is the last of its group. */
+static kv_status_t decode_group(kvi_batch_reader_t *reader, group_t *group)
+{
+    group->count = 0;
+    while (group->count < GROUP_OPS) {
+        kvi_op_t *const op = &group->ops[group->count];
+        const kv_status_t status = kvi_batch_next(reader, op);
+        if (status != KV_OK) {
+            return status;
+        }
+        group->count++;
+        if (op->range != NULL) {
+            break;
+        }
+    }
+    return KV_OK;
+}
+
+/* Decodes the first group and reads through the rest. */
+static kv_status_t verify(kv_slice_t bytes, kvi_batch_reader_t *reader, group_t *group)
 {
     kv_status_t status = kvi_batch_read(bytes, reader);
     if (status != KV_OK) {
         return status;
     }
-    kvi_batch_reader_t ahead = *reader;
-    kvi_op_t op;
-    do {
-        status = kvi_batch_next(&ahead, &op);
-    } while (status == KV_OK);
+    status = decode_group(reader, group);
+    if (status == KV_OK) {
+        kvi_batch_reader_t ahead = *reader;
+        kvi_op_t op;
+        do {
+            status = kvi_batch_next(&ahead, &op);
+        } while (status == KV_OK);
+    }
     return status == KV_NOT_FOUND ? KV_OK : status;
+}
+
+/* Begins to bring what the group will touch into the cache, as far as it stays in one keyspace. */
+static void prefetch(kvi_db_t *db, const group_t *group)
+{
+    kv_slice_t keys[GROUP_OPS];
+    size_t count = 0;
+    while (count < group->count && group->ops[count].key.data != NULL &&
+           group->ops[count].keyspace == group->ops[0].keyspace) {
+        keys[count] = group->ops[count].key;
+        count++;
+    }
+    kvi_keyspace_t *const keyspace = count > 1 ? kvi_db_keyspace(db, group->ops[0].keyspace) : NULL;
+    if (keyspace != NULL) {
+        kvi_keyspace_prefetch(keyspace, count, keys);
+    }
 }
 
 /* A value that a result points to is the engine's until the next operation; the copy lives until
@@ -73,24 +119,32 @@ static bool is_failure(const kvi_op_t *op, kv_status_t status)
     return status != KV_OK && !(status == KV_NOT_FOUND && may_miss);
 }
 
-static kv_status_t apply_all(kvi_db_t *db, kvi_batch_reader_t *reader, kvi_undo_t *undo,
-                             kvi_op_result_t *results)
+/* The group and all that follows it in the batch. */
+static kv_status_t apply_all(kvi_db_t *db, kvi_batch_reader_t *reader, group_t *group,
+                             kvi_undo_t *undo, kvi_op_result_t *results)
 {
-    kvi_op_t op;
-    for (size_t i = 0; kvi_batch_next(reader, &op) == KV_OK; i++) {
-        kvi_op_result_t result;
-        const kv_status_t status = apply_next(db, &op, undo, results != NULL, &result);
-        if (results != NULL) {
-            results[i] = result;
+    size_t done = 0;
+    while (group->count > 0) {
+        prefetch(db, group);
+        for (size_t i = 0; i < group->count; i++) {
+            const kvi_op_t *const op = &group->ops[i];
+            kvi_op_result_t result;
+            const kv_status_t status = apply_next(db, op, undo, results != NULL, &result);
+            if (results != NULL) {
+                results[done + i] = result;
+            }
+            if (undo != NULL && is_failure(op, status)) {
+                return status;
+            }
         }
-        if (undo != NULL && is_failure(&op, status)) {
-            return status;
-        }
+        done += group->count;
+        (void)decode_group(reader, group); /* verified before */
     }
     return KV_OK;
 }
 
-static kv_status_t apply_atomic(kvi_db_t *db, kvi_batch_reader_t *reader, kvi_op_result_t *results)
+static kv_status_t apply_atomic(kvi_db_t *db, kvi_batch_reader_t *reader, group_t *group,
+                                kvi_op_result_t *results)
 {
     kvi_undo_t undo;
     kv_status_t status = kvi_undo_begin(db, &undo);
@@ -98,7 +152,7 @@ static kv_status_t apply_atomic(kvi_db_t *db, kvi_batch_reader_t *reader, kvi_op
         return status;
     }
     const uint64_t changes = db->changes;
-    status = apply_all(db, reader, &undo, results);
+    status = apply_all(db, reader, group, &undo, results);
     if (status != KV_OK) {
         status = kvi_undo_run(&undo) == KV_OK ? status : KV_CORRUPT;
         db->changes = changes;
@@ -110,7 +164,8 @@ static kv_status_t apply_atomic(kvi_db_t *db, kvi_batch_reader_t *reader, kvi_op
 kv_status_t kvi_db_apply(kvi_db_t *db, kv_slice_t bytes, kvi_op_result_t *results)
 {
     kvi_batch_reader_t reader;
-    const kv_status_t status = verify(bytes, &reader);
+    group_t group;
+    const kv_status_t status = verify(bytes, &reader, &group);
     if (status != KV_OK) {
         return status;
     }
@@ -119,7 +174,7 @@ kv_status_t kvi_db_apply(kvi_db_t *db, kv_slice_t bytes, kvi_op_result_t *result
         kv_arena_reset(db->results, KEPT_BYTES);
     }
     if ((reader.flags & KVI_BATCH_ATOMIC) != 0) {
-        return apply_atomic(db, &reader, results);
+        return apply_atomic(db, &reader, &group, results);
     }
-    return apply_all(db, &reader, NULL, results);
+    return apply_all(db, &reader, &group, NULL, results);
 }

@@ -273,7 +273,7 @@ static unsigned read_byte(source_t *source)
     return (unsigned char)*source->at++;
 }
 
-static uint64_t read_varint(source_t *source, uint64_t max)
+static uint64_t read_long_varint(source_t *source, uint64_t max)
 {
     uint64_t number = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
@@ -291,6 +291,15 @@ static uint64_t read_varint(source_t *source, uint64_t max)
     }
     set_bad(source);
     return 0;
+}
+
+static inline uint64_t read_varint(source_t *source, uint64_t max)
+{
+    if (source->at < source->end && (unsigned char)*source->at < 128 &&
+        (unsigned char)*source->at <= max) {
+        return (unsigned char)*source->at++;
+    }
+    return read_long_varint(source, max);
 }
 
 static uint64_t read_u64(source_t *source)
@@ -404,6 +413,27 @@ kv_status_t kvi_batch_read(kv_slice_t bytes, kvi_batch_reader_t *reader)
     return KV_OK;
 }
 
+/* What stands behind the head of an operation. */
+static void read_operation(source_t *source, kvi_op_t *op, unsigned head, kv_range_t *range)
+{
+    const unsigned kind = head & HEAD_KIND;
+    *op = (kvi_op_t){.kind = (kvi_op_kind_t)kind};
+    if ((shapes[kind].options & OPTION_DEADLINE) != 0) {
+        op->deadline_ms = KVI_NO_DEADLINE;
+    }
+    unsigned options = 0;
+    if ((head & HEAD_KEYSPACE) != 0) {
+        op->keyspace = (uint32_t)read_varint(source, UINT32_MAX);
+        source->bad = source->bad || op->keyspace == 0;
+    }
+    if ((head & HEAD_OPTIONS) != 0) {
+        options = read_byte(source);
+        source->bad = source->bad || options == 0;
+        read_options(source, op, options);
+    }
+    read_fields(source, op, fields_of(op->kind, options), range);
+}
+
 kv_status_t kvi_batch_next(kvi_batch_reader_t *reader, kvi_op_t *op)
 {
     if (reader->count == 0) {
@@ -415,21 +445,15 @@ kv_status_t kvi_batch_next(kvi_batch_reader_t *reader, kvi_op_t *op)
     if ((head & HEAD_UNUSED) != 0 || kind == 0 || kind >= KVI_OP_KIND_END) {
         return KV_CORRUPT;
     }
-    *op = (kvi_op_t){.kind = (kvi_op_kind_t)kind};
-    if ((shapes[kind].options & OPTION_DEADLINE) != 0) {
-        op->deadline_ms = KVI_NO_DEADLINE;
+    if (head == KVI_OP_PUT) { /* a plain one, as most are */
+        const uint64_t key_bytes = read_varint(&source, KV_KEY_BYTES_MAX);
+        const uint64_t value_bytes = read_varint(&source, KV_VALUE_BYTES_MAX);
+        *op = (kvi_op_t){.kind = KVI_OP_PUT, .deadline_ms = KVI_NO_DEADLINE};
+        op->key = read_slice(&source, key_bytes);
+        op->value = read_slice(&source, value_bytes);
+    } else {
+        read_operation(&source, op, head, &reader->range);
     }
-    unsigned options = 0;
-    if ((head & HEAD_KEYSPACE) != 0) {
-        op->keyspace = (uint32_t)read_varint(&source, UINT32_MAX);
-        source.bad = source.bad || op->keyspace == 0;
-    }
-    if ((head & HEAD_OPTIONS) != 0) {
-        options = read_byte(&source);
-        source.bad = source.bad || options == 0;
-        read_options(&source, op, options);
-    }
-    read_fields(&source, op, fields_of(op->kind, options), &reader->range);
     if (source.bad) {
         return KV_CORRUPT;
     }

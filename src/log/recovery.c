@@ -17,7 +17,6 @@
 #include "os/os.h"
 
 #define GROUP ((size_t)64) /* entries that are loaded together */
-#define PREFETCH ((size_t)64)
 #define PROGRESS_BYTES ((uint64_t)4 << 20)
 /* An entry takes at least so much of a file: no table may ask for room for more. */
 #define ENTRY_BYTES_MIN 3
@@ -222,26 +221,6 @@ static kv_status_t load_newest(recovery_t *recovery)
 
 /* ---- the log ---- */
 
-/* Begins to bring what the batch will touch into the cache. */
-static void prefetch(kvi_db_t *db, kvi_batch_reader_t reader)
-{
-    kv_slice_t keys[PREFETCH];
-    size_t count = 0;
-    uint32_t keyspace = 0;
-    kvi_op_t op;
-    while (count < PREFETCH && kvi_batch_next(&reader, &op) == KV_OK) {
-        if (op.key.data == NULL || (count > 0 && op.keyspace != keyspace)) {
-            break;
-        }
-        keyspace = op.keyspace;
-        keys[count++] = op.key;
-    }
-    kvi_keyspace_t *const target = count > 1 ? kvi_db_keyspace(db, keyspace) : NULL;
-    if (target != NULL) {
-        kvi_keyspace_prefetch(target, count, keys);
-    }
-}
-
 static bool make_results(recovery_t *recovery, uint32_t count)
 {
     if (count <= recovery->results_capacity) {
@@ -278,7 +257,6 @@ static kv_status_t apply_batch(void *context, uint64_t lsn, uint64_t term, kv_sl
         status = KV_NO_MEMORY;
     }
     if (status == KV_OK) {
-        prefetch(recovery->db, reader);
         for (uint32_t i = 0; i < count; i++) {
             recovery->results[i].status = KV_OK;
         }
