@@ -105,7 +105,7 @@ bool kvi_chunk_add_keyspace(kvi_chunk_t *chunk, const kvi_snapshot_keyspace_t *k
 /* ---- reading ---- */
 
 /* False: the bytes end before the number does, or it has more than 64 bits. */
-static bool read_varint(kvi_chunk_view_t *view, uint64_t *number)
+static bool read_long_varint(kvi_chunk_view_t *view, uint64_t *number)
 {
     uint64_t sum = 0;
     for (unsigned shift = 0; shift < 64 && view->at < view->end; shift += 7) {
@@ -120,6 +120,15 @@ static bool read_varint(kvi_chunk_view_t *view, uint64_t *number)
         }
     }
     return false;
+}
+
+static inline bool read_varint(kvi_chunk_view_t *view, uint64_t *number)
+{
+    if (view->at < view->end && (unsigned char)*view->at < 128) {
+        *number = (unsigned char)*view->at++;
+        return true;
+    }
+    return read_long_varint(view, number);
 }
 
 static bool read_keyspace(kvi_chunk_view_t *view, uint32_t *keyspace)
