@@ -249,6 +249,39 @@ static void reads_random_pieces(void **state)
     free(stream);
 }
 
+/* A command that is put off comes again from its beginning, wherever the next one stood. */
+static void begins_anew_after_a_rewind(void **state)
+{
+    (void)state;
+    static const char first[] = "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n";
+    static const char other[] = "*1\r\n$4\r\nPING\r\nset a b\r\n";
+    const size_t size = strlen(first);
+    for (size_t arrived = 0; arrived <= size; arrived++) {
+        size_t used;
+        char text[64];
+        kvi_parser_t parser;
+        kvi_parser_open(&parser);
+        const kvi_parse_t result = kvi_parser_next(&parser, first, arrived, &used);
+        assert_int_equal(result, arrived < size ? KVI_PARSE_MORE : KVI_PARSE_COMMAND);
+        kvi_parser_rewind(&parser);
+        assert_int_equal(kvi_parser_next(&parser, other, strlen(other), &used), KVI_PARSE_COMMAND);
+        assert_int_equal(used, 14);
+        join(&parser, text, sizeof text);
+        assert_string_equal(text, "PING|");
+        kvi_parser_rewind(&parser);
+        assert_int_equal(kvi_parser_next(&parser, other + 14, strlen(other) - 14, &used),
+                         KVI_PARSE_COMMAND);
+        join(&parser, text, sizeof text);
+        assert_string_equal(text, "set|a|b|");
+        kvi_parser_rewind(&parser);
+        assert_int_equal(kvi_parser_next(&parser, first, size, &used), KVI_PARSE_COMMAND);
+        assert_int_equal(used, size);
+        join(&parser, text, sizeof text);
+        assert_string_equal(text, "GET|key|");
+        kvi_parser_close(&parser);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +292,7 @@ int main(void)
         cmocka_unit_test(ends_an_inline_line_at_a_zero_byte),
         cmocka_unit_test(honours_its_limits),
         cmocka_unit_test(reads_random_pieces),
+        cmocka_unit_test(begins_anew_after_a_rewind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
