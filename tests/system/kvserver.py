@@ -20,7 +20,8 @@ class Server:
         self.process = subprocess.Popen(
             [program, "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, env={**os.environ, **(environment or {})},
-            preexec_fn=None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+            preexec_fn=None if limit is None else lambda: resource.setrlimit(
+                resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1])),
         )
         ready = None
         for self.line in iter(lambda: self.process.stdout.readline().rstrip("\n"), ""):
@@ -47,6 +48,11 @@ class Server:
             _, self.errors = self.process.communicate()
             raise
         return self.process.returncode
+
+    def lift_limit(self):
+        """The disk has room again."""
+        most = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (most, most))
 
     def memory_kb(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:

@@ -278,3 +278,23 @@ def test_a_full_disk_refuses_writes_and_loses_nothing(folder):
         assert wire.call("DBSIZE") >= written
         for i in range(written):
             assert wire.call("GET", f"key:{i}") == value.encode()
+
+
+def test_writes_go_on_when_a_full_disk_has_room_again(folder):
+    with Server("--dir", folder, "--sync", "always", limit=6 << 20) as server, server.connect() as wire:
+        value = "x" * 10000
+        written = 0
+        while written < 2000 and wire.call("SET", f"key:{written}", value) == "OK":
+            written += 1
+        assert 0 < written < 2000
+        refused = str(wire.call("SET", f"key:{written}", value))
+        assert refused.startswith("MISCONF") and "the disk is full" in refused, refused
+        assert wire.call("GET", f"key:{written}") is None
+        server.lift_limit()
+        assert "the disk is full" in str(wire.call("SET", f"key:{written}", value)), "not before the command"
+        assert wire.call("LOG", "RESUME") == "OK"
+        for i in range(written, written + 500):
+            assert wire.call("SET", f"key:{i}", value) == "OK"
+        assert persistence(wire)["aof_last_write_status"] == "ok"
+    with Server("--dir", folder) as again, again.connect() as wire:
+        assert wire.call("DBSIZE") == written + 500
