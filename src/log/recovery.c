@@ -297,7 +297,9 @@ static kv_status_t replay_log(recovery_t *recovery)
             const char *const wal = report->wal.reason;
             (void)snprintf(report->reason, sizeof(report->reason), "%s%s%s", recovery->damage,
                            recovery->damage[0] != '\0' ? "; and without it: " : "",
-                           wal[0] != '\0' ? wal : kvi_files_reason());
+                           wal[0] != '\0'           ? wal
+                           : status == KV_NO_MEMORY ? kv_status_text(status)
+                                                    : kvi_files_reason());
         }
         return status;
     }
