@@ -136,8 +136,8 @@ void kvi_keyspace_remove_late(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice
 static inline kv_status_t kvi_keyspace_find(kvi_keyspace_t *keyspace, kv_slice_t key,
                                             int64_t now_ms, kv_slice_t *record)
 {
-    *record = (kv_slice_t){NULL, 0};
     if (keyspace->content == NULL) {
+        *record = (kv_slice_t){NULL, 0};
         return KV_NOT_FOUND;
     }
     kv_engine_t *const engine = keyspace->content->engine;

@@ -121,6 +121,31 @@ void kvi_keyspace_prefetch(kvi_keyspace_t *keyspace, size_t count, const kv_slic
     }
 }
 
+static void set_access(kv_slice_t record, uint32_t access)
+{
+    kvi_record_set_access(kvi_record_writable(record), access);
+}
+
+static void count_use(const kvi_keyspace_t *keyspace, kv_slice_t record, int64_t now_ms)
+{
+    const uint32_t access = kvi_record_access(record.data);
+    set_access(record, kvi_lfu_touch(access, now_ms, &keyspace->db->random));
+}
+
+/* Notes an access. Inline, because nearly every read does. */
+static inline void touch_record(const kvi_keyspace_t *keyspace, kv_slice_t record, int64_t now_ms)
+{
+    if (keyspace->counts_uses) {
+        count_use(keyspace, record, now_ms);
+        return;
+    }
+    /* Not written when it would not change: a read then leaves the line clean. */
+    const uint32_t clock = kvi_clock(now_ms);
+    if (clock != kvi_record_access(record.data)) {
+        set_access(record, clock);
+    }
+}
+
 kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms, bool touch,
                              kvi_entry_t *entry)
 {
@@ -130,14 +155,24 @@ kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t n
         return status;
     }
     fill_entry(keyspace, record, now_ms, entry);
-    if (touch && keyspace->counts_uses) {
-        const uint32_t access = kvi_record_access(record.data);
-        kvi_record_set_access(kvi_record_writable(record),
-                              kvi_lfu_touch(access, now_ms, &keyspace->db->random));
-    } else if (touch && entry->idle_seconds != 0) {
-        /* Not written when it would not change: a read then leaves the line clean. */
-        kvi_record_set_access(kvi_record_writable(record), kvi_clock(now_ms));
+    if (touch) {
+        touch_record(keyspace, record, now_ms);
     }
+    return KV_OK;
+}
+
+kv_status_t kvi_keyspace_get_value(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms,
+                                   bool touch, kv_slice_t *value)
+{
+    kv_slice_t record;
+    const kv_status_t status = kvi_keyspace_find(keyspace, key, now_ms, &record);
+    if (status != KV_OK) {
+        return status;
+    }
+    if (touch) {
+        touch_record(keyspace, record, now_ms);
+    }
+    *value = kvi_record_value(record);
     return KV_OK;
 }
 

@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "db/db.h"
 #include "db/expiry.h"
@@ -88,8 +89,7 @@ static inline uint32_t kvi_clock(int64_t now_ms)
 
 static inline uint32_t kvi_record_access(const char *record)
 {
-    const unsigned char *const bytes = (const unsigned char *)record;
-    return (uint32_t)bytes[1] | (uint32_t)bytes[2] << 8 | (uint32_t)bytes[3] << 16;
+    return kvi_bytes_load_le32(record) >> 8; /* without the flags */
 }
 
 static inline void kvi_record_set_access(char *record, uint32_t clock)

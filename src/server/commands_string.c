@@ -10,12 +10,12 @@
 /* Answers the value in argument 1 or null; false: there is none. */
 static bool reply_value(kvi_request_t *request)
 {
-    kvi_entry_t entry;
-    if (!kvi_lookup(request, 1, &entry)) {
+    kv_slice_t value;
+    if (!kvi_lookup_value(request, 1, &value)) {
         kvi_reply_null(request->reply);
         return false;
     }
-    kvi_reply_bulk(request->reply, entry.value);
+    kvi_reply_bulk(request->reply, value);
     return true;
 }
 
@@ -167,9 +167,9 @@ void kvi_cmd_mget(kvi_request_t *request)
     kvi_reply_array(request->reply, request->argc - 1);
     for (size_t i = 1; i < request->argc; i++) {
         kvi_lookup_ahead(request, i, 1);
-        kvi_entry_t entry;
-        if (kvi_lookup(request, i, &entry)) {
-            kvi_reply_bulk(request->reply, entry.value);
+        kv_slice_t value;
+        if (kvi_lookup_value(request, i, &value)) {
+            kvi_reply_bulk(request->reply, value);
         } else {
             kvi_reply_null(request->reply);
         }

@@ -94,14 +94,15 @@ static void stall(const kvi_slot_t *slot)
     kvi_parser_rewind(&connection->parser);
 }
 
-static void run_slot(kvi_loop_t *loop, kvi_slot_t *slot)
+/* logged: the commit log may be busy. */
+static void run_slot(kvi_loop_t *loop, kvi_slot_t *slot, bool logged)
 {
     kvi_connection_t *const connection = slot->connection;
     kvi_client_t *const client = &connection->client;
     if (client->closing || client->killed || connection->stalled) {
         return;
     }
-    if (loop->server->commit->keeps && log_is_busy(slot)) {
+    if (logged && log_is_busy(slot)) {
         stall(slot);
         return;
     }
@@ -148,11 +149,10 @@ static void finish_connections(kvi_loop_t *loop, const kvi_connection_t *end)
 /* Runs the group; afterwards no connection but `parsed` has commands of this turn to come. */
 static void run_group(kvi_loop_t *loop, const kvi_connection_t *parsed)
 {
+    const bool logged = loop->server->commit->keeps;
     prefetch_keys(loop);
     for (size_t i = 0; i < loop->slots_used; i++) {
-        run_slot(loop, &loop->slots[i]);
-    }
-    for (size_t i = 0; i < loop->slots_used; i++) {
+        run_slot(loop, &loop->slots[i], logged);
         trim_slot(&loop->slots[i]);
     }
     loop->slots_used = 0;

@@ -25,6 +25,19 @@ static inline bool kvi_lookup(kvi_request_t *request, size_t number, kvi_entry_t
     return kvi_lookup_as(request, number, true, entry);
 }
 
+/* For commands that want no more than the value, as most do: nothing else of the entry is worked
+ * out. */
+static inline bool kvi_lookup_value(kvi_request_t *request, size_t number, kv_slice_t *value)
+{
+    if (kvi_keyspace_get_value(request->keyspace, request->argv[number], request->now_ms,
+                               !request->client->no_touch, value) != KV_OK) {
+        request->server->stats.keyspace_misses++;
+        return false;
+    }
+    request->server->stats.keyspace_hits++;
+    return true;
+}
+
 /* For loops over the keys in arguments 1, 1 + step, ...: prefetches a group of them whenever number
  * is the first of one. */
 static inline void kvi_lookup_ahead(kvi_request_t *request, size_t number, size_t step)
