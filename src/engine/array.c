@@ -7,6 +7,7 @@
 #include "engine/array_int.h"
 
 #include "engine/engine.h"
+#include "engine/pooled.h"
 
 #define GROUP_KEYS 16u
 #define LANES 8u
@@ -182,44 +183,22 @@ static uint64_t array_count(const kv_engine_t *engine)
 static kv_status_t array_memory(const kv_engine_t *engine, kv_engine_memory_t *memory)
 {
     const kvi_array_t *const array = (const kvi_array_t *)engine;
-    kv_pool_stats_t stats;
-    const kv_status_t status = kv_pool_stats(array->pool, &stats);
-    if (status != KV_OK) {
-        return status;
-    }
-    memory->key_bytes = array->key_bytes;
-    memory->value_bytes = array->value_bytes;
-    memory->index_bytes = array->index_bytes;
-    memory->total_bytes = stats.obtained_bytes;
-    memory->slack_bytes =
-        stats.obtained_bytes - array->key_bytes - array->value_bytes - array->index_bytes;
-    return KV_OK;
+    return kvi_pooled_memory(array->pool, array->key_bytes, array->value_bytes, array->index_bytes,
+                             memory);
 }
 
 /* ---- open and close ---- */
 
 static kv_status_t array_open(const kv_engine_options_t *options, kv_engine_t **engine)
 {
-    static const kv_engine_options_t defaults = {0};
-    const kv_engine_options_t *const chosen = options != NULL ? options : &defaults;
-    const kv_pool_options_t pool_options = {
-        .budget = chosen->budget,
-        .granule = 8,
-        .huge_pages = chosen->huge_pages,
-        .name = chosen->name != NULL ? chosen->name : kvi_array_engine.name,
-    };
-    kv_pool_t *const pool = kv_pool_create(&pool_options);
-    if (pool == NULL) {
-        return KV_NO_MEMORY;
-    }
-    kvi_array_t *const array = kv_pool_calloc(pool, 1, sizeof *array);
+    kv_pool_t *pool;
+    kvi_array_t *const array = kvi_pooled_open(&kvi_array_engine, options, sizeof *array, &pool);
     if (array == NULL) {
-        kv_pool_destroy(pool);
         return KV_NO_MEMORY;
     }
     array->engine.ops = &kvi_array_engine;
     array->pool = pool;
-    array->seed = chosen->hash_seed;
+    array->seed = options != NULL ? options->hash_seed : 0;
     array->next_sequence = 1;
     array->index_bytes = sizeof *array;
     *engine = &array->engine;

@@ -5,6 +5,7 @@
  * bptree_cursor.c. One user at a time.
  */
 #include "engine/bptree_int.h"
+#include "engine/pooled.h"
 
 #define GROUP_KEYS 16u
 
@@ -151,43 +152,22 @@ static uint64_t bptree_count(const kv_engine_t *engine)
 static kv_status_t bptree_memory(const kv_engine_t *engine, kv_engine_memory_t *memory)
 {
     const kvi_bptree_t *const tree = (const kvi_bptree_t *)engine;
-    kv_pool_stats_t stats;
-    const kv_status_t status = kv_pool_stats(tree->pool, &stats);
-    if (status != KV_OK) {
-        return status;
-    }
-    memory->key_bytes = tree->key_bytes;
-    memory->value_bytes = tree->value_bytes;
-    memory->index_bytes = tree->used_bytes - tree->key_bytes - tree->value_bytes;
-    memory->total_bytes = stats.obtained_bytes;
-    memory->slack_bytes = stats.obtained_bytes - tree->used_bytes;
-    return KV_OK;
+    return kvi_pooled_memory(tree->pool, tree->key_bytes, tree->value_bytes,
+                             tree->used_bytes - tree->key_bytes - tree->value_bytes, memory);
 }
 
 /* ---- open and close ---- */
 
 static kv_status_t bptree_open(const kv_engine_options_t *options, kv_engine_t **engine)
 {
-    static const kv_engine_options_t defaults = {0};
-    const kv_engine_options_t *const chosen = options != NULL ? options : &defaults;
-    const kv_pool_options_t pool_options = {
-        .budget = chosen->budget,
-        .granule = 8,
-        .huge_pages = chosen->huge_pages,
-        .name = chosen->name != NULL ? chosen->name : kvi_bptree_engine.name,
-    };
-    kv_pool_t *const pool = kv_pool_create(&pool_options);
-    if (pool == NULL) {
-        return KV_NO_MEMORY;
-    }
-    kvi_bptree_t *const tree = kv_pool_calloc(pool, 1, sizeof *tree);
+    kv_pool_t *pool;
+    kvi_bptree_t *const tree = kvi_pooled_open(&kvi_bptree_engine, options, sizeof *tree, &pool);
     if (tree == NULL) {
-        kv_pool_destroy(pool);
         return KV_NO_MEMORY;
     }
     tree->engine.ops = &kvi_bptree_engine;
     tree->pool = pool;
-    tree->seed = chosen->hash_seed;
+    tree->seed = options != NULL ? options->hash_seed : 0;
     tree->used_bytes = sizeof *tree;
     tree->edge_changes = EDGE_UNKNOWN;
     tree->leaf_max = LEAF_ENTRIES_MAX;

@@ -9,6 +9,7 @@
  */
 #include "engine/engine.h"
 #include "engine/hash_int.h"
+#include "engine/pooled.h"
 
 #define GROUP_KEYS 16u
 #define LINE_BYTES 64
@@ -322,52 +323,25 @@ static uint64_t hash_count(const kv_engine_t *engine)
 static kv_status_t hash_memory(const kv_engine_t *engine, kv_engine_memory_t *memory)
 {
     const kvi_hash_engine_t *const hash = (const kvi_hash_engine_t *)engine;
-    kv_pool_stats_t stats;
-    const kv_status_t status = kv_pool_stats(hash->pool, &stats);
-    if (status != KV_OK) {
-        return status;
-    }
-    memory->key_bytes = hash->key_bytes;
-    memory->value_bytes = hash->value_bytes;
-    memory->index_bytes = hash->index_bytes;
-    memory->total_bytes = stats.obtained_bytes;
-    memory->slack_bytes =
-        stats.obtained_bytes - hash->key_bytes - hash->value_bytes - hash->index_bytes;
-    return KV_OK;
+    return kvi_pooled_memory(hash->pool, hash->key_bytes, hash->value_bytes, hash->index_bytes,
+                             memory);
 }
 
 /* ---- open and close ---- */
 
-static kv_pool_t *create_pool(const kv_engine_options_t *options)
-{
-    const kv_pool_options_t pool_options = {
-        .budget = options->budget,
-        .granule = 8,
-        .huge_pages = options->huge_pages,
-        .name = options->name != NULL ? options->name : kvi_hash_engine.name,
-    };
-    return kv_pool_create(&pool_options);
-}
-
 static kv_status_t hash_open(const kv_engine_options_t *options, kv_engine_t **engine)
 {
-    static const kv_engine_options_t defaults = {0};
-    const kv_engine_options_t *const chosen = options != NULL ? options : &defaults;
-    kv_pool_t *const pool = create_pool(chosen);
-    if (pool == NULL) {
-        return KV_NO_MEMORY;
-    }
-    kvi_hash_engine_t *const hash = kv_pool_calloc(pool, 1, sizeof *hash);
+    kv_pool_t *pool;
+    kvi_hash_engine_t *const hash = kvi_pooled_open(&kvi_hash_engine, options, sizeof *hash, &pool);
     if (hash == NULL) {
-        kv_pool_destroy(pool);
         return KV_NO_MEMORY;
     }
     hash->engine.ops = &kvi_hash_engine;
     hash->pool = pool;
-    hash->seed = chosen->hash_seed;
+    hash->seed = options != NULL ? options->hash_seed : 0;
     hash->hash_mask = ~UINT64_C(1);
     hash->index_bytes = sizeof *hash;
-    if (kvi_directory_create(hash, chosen->expected_count) != KV_OK) {
+    if (kvi_directory_create(hash, options != NULL ? options->expected_count : 0) != KV_OK) {
         kv_pool_destroy(pool);
         return KV_NO_MEMORY;
     }

@@ -7,6 +7,7 @@
 #include "engine/rbtree_int.h"
 
 #include "engine/engine.h"
+#include "engine/pooled.h"
 
 #define GROUP_KEYS 16u
 
@@ -130,44 +131,22 @@ static uint64_t rbtree_count(const kv_engine_t *engine)
 static kv_status_t rbtree_memory(const kv_engine_t *engine, kv_engine_memory_t *memory)
 {
     const kvi_rbtree_t *const tree = (const kvi_rbtree_t *)engine;
-    kv_pool_stats_t stats;
-    const kv_status_t status = kv_pool_stats(tree->pool, &stats);
-    if (status != KV_OK) {
-        return status;
-    }
-    memory->key_bytes = tree->key_bytes;
-    memory->value_bytes = tree->value_bytes;
-    memory->index_bytes = tree->index_bytes;
-    memory->total_bytes = stats.obtained_bytes;
-    memory->slack_bytes =
-        stats.obtained_bytes - tree->key_bytes - tree->value_bytes - tree->index_bytes;
-    return KV_OK;
+    return kvi_pooled_memory(tree->pool, tree->key_bytes, tree->value_bytes, tree->index_bytes,
+                             memory);
 }
 
 /* ---- open and close ---- */
 
 static kv_status_t rbtree_open(const kv_engine_options_t *options, kv_engine_t **engine)
 {
-    static const kv_engine_options_t defaults = {0};
-    const kv_engine_options_t *const chosen = options != NULL ? options : &defaults;
-    const kv_pool_options_t pool_options = {
-        .budget = chosen->budget,
-        .granule = 8,
-        .huge_pages = chosen->huge_pages,
-        .name = chosen->name != NULL ? chosen->name : kvi_rbtree_engine.name,
-    };
-    kv_pool_t *const pool = kv_pool_create(&pool_options);
-    if (pool == NULL) {
-        return KV_NO_MEMORY;
-    }
-    kvi_rbtree_t *const tree = kv_pool_calloc(pool, 1, sizeof *tree);
+    kv_pool_t *pool;
+    kvi_rbtree_t *const tree = kvi_pooled_open(&kvi_rbtree_engine, options, sizeof *tree, &pool);
     if (tree == NULL) {
-        kv_pool_destroy(pool);
         return KV_NO_MEMORY;
     }
     tree->engine.ops = &kvi_rbtree_engine;
     tree->pool = pool;
-    tree->seed = chosen->hash_seed;
+    tree->seed = options != NULL ? options->hash_seed : 0;
     tree->index_bytes = sizeof *tree;
     *engine = &tree->engine;
     return KV_OK;
