@@ -85,6 +85,11 @@ kv_engine_t *kvi_content_engine(kvi_content_t *content)
     return content->engine;
 }
 
+kv_engine_t *kvi_keyspace_records(kvi_keyspace_t *keyspace)
+{
+    return keyspace->content != NULL ? keyspace->content->engine : NULL;
+}
+
 bool kvi_content_is_converting(const kvi_content_t *content)
 {
     return content->converting;

@@ -142,6 +142,9 @@ kvi_content_t *kvi_content_hold(kvi_keyspace_t *keyspace);
 void kvi_content_release(kvi_content_t *content);
 /* The engine that holds its records, for scans. */
 kv_engine_t *kvi_content_engine(kvi_content_t *content);
+/* The engine that holds the keyspace's records, for a look that ends before the next call for the
+ * keyspace: it holds nothing, so a conversion goes on after it. NULL if the keyspace is empty. */
+kv_engine_t *kvi_keyspace_records(kvi_keyspace_t *keyspace);
 /* Whether its records are in two engines, and a mark in one of them does not count. */
 bool kvi_content_is_converting(const kvi_content_t *content);
 

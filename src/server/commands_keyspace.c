@@ -272,18 +272,16 @@ size_t kvi_keyspace_split_memory(kvi_keyspace_t *keyspace, kv_engine_memory_t *m
 {
     kv_engine_memory_t own = {0};
     *memory = own;
-    kvi_content_t *const content = kvi_content_hold(keyspace);
-    if (content == NULL) {
+    kv_engine_t *const engine = kvi_keyspace_records(keyspace);
+    if (engine == NULL) {
         return 0;
     }
-    kv_engine_t *const engine = kvi_content_engine(content);
     size_t expiry_bytes = 0;
     if (kvi_keyspace_memory(keyspace, memory) == KV_OK &&
         engine->ops->memory(engine, &own) == KV_OK && memory->index_bytes > own.index_bytes) {
         expiry_bytes = memory->index_bytes - own.index_bytes;
         memory->index_bytes = own.index_bytes;
     }
-    kvi_content_release(content);
     return expiry_bytes;
 }
 

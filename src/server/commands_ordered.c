@@ -142,10 +142,9 @@ static void answer_query(kvi_request_t *request, const range_query_t *query, boo
     kvi_reply_t *const reply = request->reply;
     const size_t begin = reply->size;
     uint64_t count = 0;
-    kvi_content_t *const content = empty ? NULL : kvi_content_hold(request->keyspace);
-    if (content != NULL) {
-        const kv_status_t status = walk(request, kvi_content_engine(content), query, &count);
-        kvi_content_release(content);
+    kv_engine_t *const engine = empty ? NULL : kvi_keyspace_records(request->keyspace);
+    if (engine != NULL) {
+        const kv_status_t status = walk(request, engine, query, &count);
         if (status != KV_OK) {
             kvi_reply_truncate(reply, begin);
             kvi_request_fail(request, status);
@@ -206,10 +205,9 @@ void kvi_cmd_rangecount(kvi_request_t *request)
     remove_late(request);
     uint64_t count = 0;
     kv_status_t status = KV_OK;
-    kvi_content_t *const content = empty ? NULL : kvi_content_hold(request->keyspace);
-    if (content != NULL) {
-        status = kv_engine_count_range(kvi_content_engine(content), &range, &count);
-        kvi_content_release(content);
+    kv_engine_t *const engine = empty ? NULL : kvi_keyspace_records(request->keyspace);
+    if (engine != NULL) {
+        status = kv_engine_count_range(engine, &range, &count);
     }
     if (status == KV_OK) {
         kvi_reply_integer(request->reply, (int64_t)count);
@@ -254,9 +252,7 @@ void kvi_cmd_rank(kvi_request_t *request)
     kv_status_t status =
         kvi_keyspace_get(request->keyspace, request->argv[1], request->now_ms, false, &entry);
     if (status == KV_OK) {
-        kvi_content_t *const content = kvi_content_hold(request->keyspace);
-        status = kv_engine_rank(kvi_content_engine(content), request->argv[1], &rank);
-        kvi_content_release(content);
+        status = kv_engine_rank(kvi_keyspace_records(request->keyspace), request->argv[1], &rank);
     }
     if (status == KV_OK) {
         kvi_reply_integer(request->reply, (int64_t)rank);
@@ -293,11 +289,8 @@ void kvi_cmd_keyat(kvi_request_t *request)
     const int64_t count = (int64_t)kvi_keyspace_count(request->keyspace);
     const int64_t rank = number < 0 ? number + count : number;
     kv_status_t status = KV_NOT_FOUND;
-    kvi_content_t *const content =
-        rank >= 0 && rank < count ? kvi_content_hold(request->keyspace) : NULL;
-    if (content != NULL) {
-        status = reply_key_at(request, kvi_content_engine(content), (uint64_t)rank);
-        kvi_content_release(content);
+    if (rank >= 0 && rank < count) {
+        status = reply_key_at(request, kvi_keyspace_records(request->keyspace), (uint64_t)rank);
     }
     if (status == KV_NOT_FOUND) {
         kvi_reply_null(request->reply);

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Keyspaces with names: created, selected, changed, dropped, told about."""
+import time
+
 import pytest
 
 from kvserver import Error, Server, Wire
@@ -117,20 +119,28 @@ def test_a_dropped_keyspace_is_nobody_elses(server, wire):
         assert other.call("SELECT", "b") == "OK" and other.call("DBSIZE") == 0
 
 
-def test_conversion_while_it_is_written_to(wire):
-    wire.call("KEYSPACE", "CREATE", "a", "ENGINE", "hash")
+@pytest.mark.parametrize("engines", [("hash", "bptree"), ("bptree", "rbtree")])
+def test_conversion_while_it_is_used(wire, engines):
+    """Reads of all kinds go on and do not make it begin again."""
+    old, new = engines
+    wire.call("KEYSPACE", "CREATE", "a", "ENGINE", old)
     wire.call("SELECT", "a")
-    for i in range(3000):
-        wire.call("SET", f"{i:05}", i)
-    assert wire.call("KEYSPACE", "SET", "a", "ENGINE", "bptree") == "OK"
-    for i in range(3000, 20000):
-        wire.call("SET", f"{i:05}", i)
-        if info(wire, "a")[b"engine"] == b"bptree":
-            break
-    assert info(wire, "a")[b"engine"] == b"bptree"
-    assert wire.call("DBSIZE") == i + 1
-    assert wire.call("RANGE", "-", "+", "LIMIT", 3) == [b"00000", b"00001", b"00002"]
-    assert wire.call("GET", "02999") == b"2999"
+    count = 30000
+    wire.call("MSET", *(text for i in range(count) for text in (f"{i:06}", i)))
+    assert wire.call("KEYSPACE", "SET", "a", "ENGINE", new) == "OK"
+    deadline = time.monotonic() + 60
+    while info(wire, "a")[b"engine"] != new.encode():
+        assert time.monotonic() < deadline
+        wire.call("SET", f"{count:06}", count)
+        count += 1
+        if old == "bptree":
+            assert wire.call("RANGE", "-", "+", "LIMIT", 2) == [b"000000", b"000001"]
+            assert wire.call("RANK", "002999") == 2999
+            assert wire.call("KEYAT", -1) == f"{count - 1:06}".encode()
+            assert wire.call("RANGECOUNT", "-", "+") == count
+    assert wire.call("DBSIZE") == count
+    assert wire.call("RANGE", "-", "+", "LIMIT", 2) == [b"000000", b"000001"]
+    assert wire.call("GET", "002999") == b"2999"
 
 
 def test_info_tells_of_each(wire):

@@ -376,7 +376,9 @@ static void engines_are_converted_in_steps(void **state)
         op = on_key(KVI_OP_SET_DEADLINE, key);
         op.deadline_ms = NOW + 500000;
         assert_int_equal(apply(db, op).status, KV_OK);
-        if (steps == 20) { /* somebody looks: from the beginning again, afterwards */
+        assert_non_null(kvi_keyspace_records(keyspace)); /* a look in between stops nothing */
+        assert_true(kvi_keyspace_converting(keyspace));
+        if (steps == 20) { /* somebody holds it: from the beginning again, afterwards */
             kvi_content_t *const held = kvi_content_hold(keyspace);
             assert_true(!kvi_keyspace_converting(keyspace));
             assert_int_equal(kvi_keyspace_convert(keyspace, 64), 0);
