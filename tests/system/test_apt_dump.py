@@ -32,7 +32,7 @@ def server_port(tmp_path):
         assert process.poll() is None, "the server has ended"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def sample(count):
@@ -41,7 +41,7 @@ def sample(count):
     rng = random.Random(SEED)
     text = []
     for number in range(count):
-        name = f"package{number if rng.random() < 0.95 else 0}"
+        name = f"package{number if number < 10 or rng.random() < 0.95 else 0}"
         lines = [f"Package: {name}", f"Version: {number % 7}:1.{number % 3}~rc", "Architecture: amd64"]
         for _ in range(rng.randrange(6)):
             lines.append(f"{rng.choice(['Description', 'Depends', 'Tag'])}: {rng.choice(WORDS)}")

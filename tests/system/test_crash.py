@@ -31,7 +31,7 @@ class Writer(threading.Thread):
         self.oracle = oracle  # key -> (acknowledged, sent)
         self.random = random.Random(seed)
         self.acknowledged = 0
-        self.client = redis.Redis(port=port, socket_timeout=20)
+        self.client = redis.Redis(port=port, socket_timeout=60)
 
     def key(self, place):
         return f"client {self.number} key {place}"
@@ -67,7 +67,7 @@ class Writer(threading.Thread):
 
 
 def check(port, oracles):
-    client = redis.Redis(port=port, socket_timeout=20)
+    client = redis.Redis(port=port, socket_timeout=60)
     for oracle in oracles:
         values = client.mget(list(oracle))
         for (key, (acknowledged, sent)), value in zip(oracle.items(), values):
@@ -89,7 +89,7 @@ def check_pairs(oracles, before):
 
 
 def begin_snapshot(port):
-    with redis.Redis(port=port, socket_timeout=20) as client:
+    with redis.Redis(port=port, socket_timeout=60) as client:
         try:
             client.bgsave()
         except redis.ResponseError as error:  # one has begun by itself
@@ -118,7 +118,7 @@ def test_kill(tmp_path):
             threading.Event().wait(source.random() * KILL_AFTER)
             server.process.kill()
             for writer in writers:
-                writer.join(30)
+                writer.join(90)
                 acknowledged += writer.acknowledged
         finally:
             server.process.kill()

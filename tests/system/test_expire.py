@@ -2,7 +2,7 @@
 """Deadlines under a real clock: keys go by themselves, and nobody ever sees a late one."""
 import time
 
-PATIENCE = 20  # seconds until something that must happen soon counts as not happening
+PATIENCE = 60  # seconds until something that must happen soon counts as not happening
 
 
 def wait_until(client, condition):
@@ -103,9 +103,9 @@ def test_refreshed_deadlines_hold(client):
     with client.pipeline(transaction=False) as pipe:
         for turn in range(100):
             for i in range(100):
-                pipe.pexpire(f"session:{i}", 1000 if turn < 99 else 1000000)
+                pipe.pexpire(f"session:{i}", 3000 if turn < 99 else 1000000)
         assert all(pipe.execute())
-    client.set("clock", "v", px=1100)
+    client.set("clock", "v", px=3100)
     wait_until(client, lambda: client.pttl("clock") == -2)
     assert client.dbsize() == 100
     assert client.info("keyspace")["db0"]["expires"] == 100

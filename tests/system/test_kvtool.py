@@ -40,7 +40,7 @@ class OneReply:
 def run(*arguments, locale="C"):
     environment = {**os.environ, "LC_ALL": locale}
     return subprocess.run(
-        [KVTOOL, *arguments], capture_output=True, text=True, timeout=20, check=False, env=environment
+        [KVTOOL, *arguments], capture_output=True, text=True, timeout=60, check=False, env=environment
     )
 
 
@@ -186,7 +186,7 @@ def test_map_of_a_server(tmp_path):
     server = subprocess.Popen([program, "--port", "0"], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     try:
         port = re.search(r"127\.0\.0\.1:(\d+)", server.stdout.readline()).group(1)
-        with socket.create_connection(("127.0.0.1", int(port)), timeout=20) as client:
+        with socket.create_connection(("127.0.0.1", int(port)), timeout=60) as client:
             for number in range(3000):
                 client.sendall(b"*3\r\n$3\r\nSET\r\n$6\r\n%06d\r\n$100\r\n%s\r\n" % (number, b"v" * 100))
             replies = b""

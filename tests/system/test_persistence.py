@@ -25,7 +25,7 @@ def persistence(wire):
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
-def wait_for(question, seconds=20):
+def wait_for(question, seconds=60):
     end = time.monotonic() + seconds
     while not question():
         assert time.monotonic() < end, "that takes too long"
@@ -183,7 +183,7 @@ def test_ends(folder):
             wire.call("INCR", "starts")
             wire.send(encode(*words))
             assert wire.ends()
-            assert server.process.wait(20) == code
+            assert server.process.wait(60) == code
     with Server("--dir", folder) as server, server.connect() as wire:
         assert wire.call("GET", "starts") == b"3"
         assert int(persistence(wire)["rdb_last_load_keys_loaded"]) == 1

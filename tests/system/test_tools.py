@@ -92,7 +92,7 @@ def test_run_takes_the_next_free_port():
                 client.sendall(b"PING\r\n")
                 assert client.recv(100) == b"+PONG\r\n"
             server.terminate()
-            assert server.wait(timeout=20) == 0
+            assert server.wait(timeout=60) == 0
     assert port > taken
     assert f"Port {taken} is taken: using {port}." in said
     assert f"redis-cli -p {port} set greeting hello" in said
