@@ -12,7 +12,8 @@
 #include "engine/pooled.h"
 
 #define GROUP_KEYS 16u
-#define LINE_BYTES 64
+#define LINE_BYTES ((size_t)64)
+#define REACH_MAX (4 * LINE_BYTES)
 
 /* ---- finding ---- */
 
@@ -115,17 +116,34 @@ static void aim_group(const kvi_hash_engine_t *hash, size_t count, const kv_slic
     }
 }
 
-/* An entry mostly straddles two lines, and the value is wanted too. Without a candidate the search
- * may go on in the next bucket. */
+/* How many bytes of an entry are brought in: those of a mean one, since its own length stands in
+ * the line that is missing. Of long entries the first lines are enough: the processor sees by
+ * itself that the next ones are wanted. */
+static size_t usual_reach(const kvi_hash_engine_t *hash)
+{
+    const size_t bytes = hash->key_bytes + hash->value_bytes;
+    const size_t mean = hash->count > 0 ? bytes / (size_t)hash->count + 2 : 0;
+    return mean < REACH_MAX ? mean : REACH_MAX;
+}
+
+static void prefetch_entry(const char *entry, size_t reach)
+{
+    for (size_t at = 0; at < reach; at += LINE_BYTES) {
+        kvi_prefetch(entry + at);
+    }
+    /* Entries begin anywhere in a line, so the last byte may lie in one line more. */
+    kvi_prefetch(entry + reach - 1);
+}
+
+/* Without a candidate the search may go on in the next bucket. */
 static void prefetch_candidates(const kvi_hash_engine_t *hash, size_t count, const spot_t *spots)
 {
+    const size_t reach = usual_reach(hash);
     for (size_t i = 0; i < count; i++) {
         const kvi_hash_bucket_t *const bucket = spots[i].bucket;
         const uint32_t mask = kvi_bucket_match(bucket, spots[i].tag);
         if (mask != 0) {
-            const char *const entry = kvi_hash_entry(hash, bucket->refs[__builtin_ctz(mask)]);
-            kvi_prefetch(entry);
-            kvi_prefetch(entry + LINE_BYTES - 8);
+            prefetch_entry(kvi_hash_entry(hash, bucket->refs[__builtin_ctz(mask)]), reach);
         } else if (kvi_bucket_overflow(bucket) != 0) {
             const uint32_t next = kvi_segment_after(spots[i].segment, spots[i].number);
             kvi_prefetch(kvi_segment_bucket(hash, spots[i].segment, next));
