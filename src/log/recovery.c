@@ -37,17 +37,17 @@ typedef struct recovery {
     uint32_t results_capacity;
 } recovery_t;
 
-static void tell(recovery_t *recovery, kvi_recovery_phase_t phase, uint64_t bytes,
-                 uint64_t bytes_all, uint64_t entries)
+static kv_status_t tell(recovery_t *recovery, kvi_recovery_phase_t phase, uint64_t bytes,
+                        uint64_t bytes_all, uint64_t entries)
 {
     const bool last = bytes == bytes_all;
     if (recovery->progress == NULL ||
         (!last && bytes - recovery->told_bytes < PROGRESS_BYTES && bytes > 0)) {
-        return;
+        return KV_OK;
     }
     recovery->told_bytes = bytes;
     const kvi_recovery_progress_t progress = {phase, bytes, bytes_all, entries};
-    recovery->progress(recovery->context, &progress);
+    return recovery->progress(recovery->context, &progress);
 }
 
 static kv_status_t refuse(recovery_t *recovery, kv_status_t status, const char *reason)
@@ -134,7 +134,10 @@ static kv_status_t load_chunks(recovery_t *recovery, kvi_snapshot_reader_t *read
             return status;
         }
         kvi_snapshot_reader_totals(reader, &totals);
-        tell(recovery, KVI_RECOVERY_SNAPSHOT, totals.bytes, bytes, totals.entries);
+        status = tell(recovery, KVI_RECOVERY_SNAPSHOT, totals.bytes, bytes, totals.entries);
+        if (status != KV_OK) {
+            return status;
+        }
     }
     kvi_snapshot_reader_totals(reader, &totals);
     recovery->report->snapshot_entries = totals.entries;
@@ -278,10 +281,10 @@ static kv_status_t apply_batch(void *context, uint64_t lsn, uint64_t term, kv_sl
     return KV_OK;
 }
 
-static void forward_progress(void *context, uint64_t bytes_read, uint64_t bytes_all)
+static kv_status_t forward_progress(void *context, uint64_t bytes_read, uint64_t bytes_all)
 {
     recovery_t *const recovery = context;
-    tell(recovery, KVI_RECOVERY_LOG, bytes_read, bytes_all, recovery->report->wal.batches);
+    return tell(recovery, KVI_RECOVERY_LOG, bytes_read, bytes_all, recovery->report->wal.batches);
 }
 
 static kv_status_t replay_log(recovery_t *recovery)

@@ -30,8 +30,10 @@ typedef struct kvi_recovery_progress {
     uint64_t entries; /* loaded or batches applied in this phase */
 } kvi_recovery_progress_t;
 
-/* Is told about every few megabytes; what it does takes time from the recovery. */
-typedef void (*kvi_recovery_progress_fn)(void *context, const kvi_recovery_progress_t *progress);
+/* Is told about every few megabytes and at the end of the log; what it does takes time from the
+ * recovery. KV_BUSY breaks the recovery off. */
+typedef kv_status_t (*kvi_recovery_progress_fn)(void *context,
+                                                const kvi_recovery_progress_t *progress);
 
 typedef struct kvi_recovery_report {
     char snapshot[KVI_FILE_NAME_BYTES]; /* that was loaded; "" */
@@ -46,8 +48,8 @@ typedef struct kvi_recovery_report {
     char reason[1000];    /* of a refusal: file, offset, LSN, and the two ways on; "" */
 } kvi_recovery_report_t;
 
-/* Into an empty database. KV_CORRUPT and KV_NEWER with a reason; errors of the files; KV_NO_MEMORY.
- * After an error the database is in no defined state and to be closed. */
+/* Into an empty database. KV_CORRUPT and KV_NEWER with a reason; errors of the files; KV_NO_MEMORY;
+ * KV_BUSY from progress. After an error the database is in no defined state and to be closed. */
 kv_status_t kvi_recover(kvi_files_t *files, kvi_db_t *db, kvi_recovery_progress_fn progress,
                         void *context, kvi_recovery_report_t *report);
 

@@ -70,8 +70,8 @@ typedef struct kvi_wal_visitor {
     void *context;
     /* Each batch, in order. An error ends the reading and is its result. */
     kv_status_t (*batch)(void *context, uint64_t lsn, uint64_t term, kv_slice_t bytes);
-    /* Now and then: bytes of segments read, of how many. */
-    void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_all);
+    /* Now and then: bytes of segments read, of how many. An error ends the reading likewise. */
+    kv_status_t (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_all);
     /* Salvage only: what could not be read. last_lsn is 0 if nobody knows how much followed. */
     void (*lost)(void *context, const char *file, uint64_t offset, uint64_t first_lsn,
                  uint64_t last_lsn);

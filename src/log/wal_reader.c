@@ -130,13 +130,14 @@ static kv_status_t look_at(reader_t *reader, uint64_t offset, uint64_t *size,
     return KV_OK;
 }
 
-static void tell_progress(reader_t *reader, uint64_t at, bool always)
+static kv_status_t tell_progress(reader_t *reader, uint64_t at, bool always)
 {
     const uint64_t read = reader->bytes_before + at;
-    if (reader->visitor->progress != NULL && (always || read >= reader->told_at + PROGRESS_BYTES)) {
-        reader->told_at = read;
-        reader->visitor->progress(reader->visitor->context, read, reader->bytes_all);
+    if (reader->visitor->progress == NULL || (!always && read < reader->told_at + PROGRESS_BYTES)) {
+        return KV_OK;
     }
+    reader->told_at = read;
+    return reader->visitor->progress(reader->visitor->context, read, reader->bytes_all);
 }
 
 /* ---- frames ---- */
@@ -278,7 +279,10 @@ static kv_status_t read_run(reader_t *reader)
         reader->report->bytes += kvi_frame_bytes(frame.size);
         reader->at += kvi_frame_bytes(frame.size);
         reader->expected += frame.count;
-        tell_progress(reader, reader->at, false);
+        status = tell_progress(reader, reader->at, false);
+        if (status != KV_OK) {
+            return status;
+        }
     }
     return KV_OK;
 }
@@ -441,7 +445,7 @@ static kv_status_t read_segment(reader_t *reader, kvi_wal_name_t name, const kvi
         note_place(reader);
         reader->report->segments++;
         reader->bytes_before += reader->size;
-        tell_progress(reader, 0, reader->is_last);
+        status = tell_progress(reader, 0, reader->is_last);
     }
     return status;
 }

@@ -33,16 +33,23 @@ static uint32_t below(fixture_t *f, uint32_t limit)
     return (uint32_t)(test_random(&f->random) % limit);
 }
 
-static kv_status_t open_directory(fixture_t *f)
+static kv_status_t open_with(fixture_t *f, kvi_recovery_progress_fn progress, void *context)
 {
     const kvi_directory_options_t options = {
         .files = f->files,
+        .progress = progress,
+        .progress_context = context,
         .owner = "test_directory",
         .db = {.keyspaces = 3},
         .wal = {.sync = KVI_SYNC_ALWAYS, .manual = true, .segment_bytes = 16384, .salt_seed = 5},
         .snapshot_log_bytes = UINT64_MAX,
     };
     return kvi_directory_open(&options, &f->directory, &f->report);
+}
+
+static kv_status_t open_directory(fixture_t *f)
+{
+    return open_with(f, NULL, NULL);
 }
 
 static void open_fixture(fixture_t *f, uint64_t seed)
@@ -397,6 +404,104 @@ static void test_must_exist(void **state)
     close_fixture(&f);
 }
 
+typedef struct names {
+    char names[64][KVI_FILE_NAME_BYTES];
+    size_t count;
+} names_t;
+
+static void add_name(void *context, const char *name)
+{
+    names_t *const names = context;
+    if (strcmp(name, "LOCK") != 0) {
+        assert_in_range(names->count, 0, 63);
+        (void)snprintf(names->names[names->count++], KVI_FILE_NAME_BYTES, "%s", name);
+    }
+}
+
+/* Of all names and bytes in the directory, but for the lock's. */
+static uint64_t digest_files(kvi_files_t *files)
+{
+    names_t names = {.count = 0};
+    uint64_t sum = 0;
+    assert_int_equal(files->ops->list(files, add_name, &names), KV_OK);
+    for (size_t i = 0; i < names.count; i++) {
+        size_t size;
+        const unsigned char *const bytes = kvi_sim_bytes(files, names.names[i], &size);
+        sum += kvi_hash_bytes(bytes, size,
+                              kvi_hash_bytes(names.names[i], strlen(names.names[i]), size));
+    }
+    return sum;
+}
+
+/* Says stop when it is told for the n-th time. */
+typedef struct stopper {
+    unsigned calls;
+    unsigned stop_at;
+    unsigned phases[2];
+} stopper_t;
+
+static kv_status_t count_progress(void *context, const kvi_recovery_progress_t *progress)
+{
+    stopper_t *const stopper = context;
+    assert_true(progress->bytes <= progress->bytes_all);
+    stopper->phases[progress->phase]++;
+    return ++stopper->calls == stopper->stop_at ? KV_BUSY : KV_OK;
+}
+
+static void put_large(fixture_t *f, unsigned count)
+{
+    static char value[256 << 10];
+    kvi_commit_t *const commit = kvi_directory_commit(f->directory);
+    for (unsigned i = 0; i < count; i++) {
+        memset(value, 'a' + (int)below(f, 26), sizeof(value));
+        const kvi_op_t put = {.kind = KVI_OP_PUT,
+                              .key = {(const char *)&i, sizeof(i)},
+                              .value = {value, sizeof(value)},
+                              .deadline_ms = KVI_NO_DEADLINE};
+        kvi_op_result_t result;
+        kvi_commit_submit(commit, &put, f->now_ms, &result);
+        for (unsigned steps = 0; result.status == KV_BUSY && steps < 1000; steps++) {
+            /* A larger segment is made first. */
+            (void)kvi_commit_wal_step(commit, kvi_os_monotonic_ns());
+            kvi_commit_submit(commit, &put, f->now_ms, &result);
+        }
+        assert_int_equal(result.status, KV_OK);
+        (void)commit->ops->end_turn(commit);
+        assert_true(flush(f));
+    }
+}
+
+/* A load that is broken off, wherever that is, leaves the directory as it was. */
+static void test_broken_off(void **state)
+{
+    (void)state;
+    fixture_t f;
+    open_fixture(&f, test_seed());
+    assert_int_equal(open_directory(&f), KV_OK);
+    put_large(&f, 50);
+    assert_int_equal(kvi_directory_save(f.directory), KV_OK);
+    put_large(&f, 50);
+    dump_t before = dump_now(&f);
+    assert_int_equal(kvi_directory_close(f.directory), KV_OK);
+    f.directory = NULL;
+    const uint64_t digest = digest_files(f.files);
+    kv_status_t status = KV_BUSY;
+    stopper_t stopper = {0};
+    for (unsigned n = 1; status == KV_BUSY; n++) {
+        stopper = (stopper_t){.stop_at = n};
+        status = open_with(&f, count_progress, &stopper);
+        assert_true(status == KV_OK || stopper.calls == n);
+        assert_true(status == KV_OK || (f.directory == NULL && digest_files(f.files) == digest));
+    }
+    assert_int_equal(status, KV_OK);
+    assert_true(stopper.phases[KVI_RECOVERY_SNAPSHOT] > 1 && stopper.phases[KVI_RECOVERY_LOG] > 1);
+    dump_t after = dump_now(&f);
+    assert_true(dump_equal(&before, &after));
+    dump_free(&before);
+    dump_free(&after);
+    close_fixture(&f);
+}
+
 /* A life with turns, snapshots in the background and a fault. What is left of it afterwards is the
  * last acknowledged state, or the one after the turn that was under way. */
 typedef struct life {
@@ -483,17 +588,12 @@ static void test_faults_everywhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reopen),
-        cmocka_unit_test(test_background),
-        cmocka_unit_test(test_begins_by_itself),
-        cmocka_unit_test(test_damaged_snapshot),
-        cmocka_unit_test(test_older_snapshot),
-        cmocka_unit_test(test_lock),
-        cmocka_unit_test(test_metadata),
-        cmocka_unit_test(test_newer),
-        cmocka_unit_test(test_backup),
-        cmocka_unit_test(test_must_exist),
-        cmocka_unit_test(test_faults_everywhere),
+        cmocka_unit_test(test_reopen),           cmocka_unit_test(test_background),
+        cmocka_unit_test(test_begins_by_itself), cmocka_unit_test(test_damaged_snapshot),
+        cmocka_unit_test(test_older_snapshot),   cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_metadata),         cmocka_unit_test(test_newer),
+        cmocka_unit_test(test_backup),           cmocka_unit_test(test_must_exist),
+        cmocka_unit_test(test_broken_off),       cmocka_unit_test(test_faults_everywhere),
     };
     return cmocka_run_group_tests_name("directory", tests, NULL, NULL);
 }
