@@ -70,6 +70,15 @@ static void say(void *context, const char *line)
     (void)fflush(stdout);
 }
 
+/* Clients may come already: those who ask how far the load is, or want it to end. */
+static void tell_listening(void *context)
+{
+    const kvi_server_t *const server = context;
+    (void)printf("kvserver: listening on %s:%d while %s is loaded\n", server->config.bind,
+                 server->port, server->config.dir);
+    (void)fflush(stdout);
+}
+
 /* The line that whoever started the server waits for. */
 static void tell_ready(void *context)
 {
@@ -90,7 +99,12 @@ static int serve_on(kvi_server_t *server, const kvi_db_options_t *options)
         return complain(message);
     }
     const kvi_loop_events_t events = {
-        .db = *options, .say = say, .ready = tell_ready, .context = server};
+        .db = *options,
+        .say = say,
+        .listening = tell_listening,
+        .ready = tell_ready,
+        .context = server,
+    };
     const kv_status_t status = kvi_loop_run(loop, &events, message);
     kvi_loop_close(loop);
     return status == KV_OK ? 0 : complain(message);

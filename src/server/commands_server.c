@@ -133,10 +133,11 @@ void kvi_cmd_shutdown(kvi_request_t *request)
 {
     bool save = false;
     bool abort_asked = false;
+    const bool loading = (request->server->gates & KVI_GATE_LOADING) != 0;
     for (size_t i = 1; i < request->argc; i++) {
         const kv_slice_t option = request->argv[i];
         if (kvi_argument_is(option, "save")) {
-            save = true;
+            save = !loading; /* there is nothing yet that the directory does not hold */
         } else if (kvi_argument_is(option, "abort")) {
             abort_asked = true;
         } else if (!kvi_argument_is(option, "nosave") && !kvi_argument_is(option, "now") &&

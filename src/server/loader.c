@@ -25,6 +25,7 @@ struct kvi_loader {
     uv_thread_t thread;
     /* ---- */
     atomic_bool done;
+    atomic_bool stop; /* the loop ends: the load is of no use any more */
     atomic_uint_fast64_t bytes;
     atomic_uint_fast64_t bytes_all;
     /* ---- */
@@ -35,15 +36,18 @@ struct kvi_loader {
     uint64_t told_ns;
 };
 
-static void tell_progress(void *context, const kvi_recovery_progress_t *progress)
+static kv_status_t tell_progress(void *context, const kvi_recovery_progress_t *progress)
 {
     kvi_loader_t *const loader = context;
     const kvi_loop_events_t *const events = &loader->loop->events;
     atomic_store_explicit(&loader->bytes, progress->bytes, memory_order_relaxed);
     atomic_store_explicit(&loader->bytes_all, progress->bytes_all, memory_order_relaxed);
     const uint64_t now = kvi_os_monotonic_ns();
+    if (atomic_load_explicit(&loader->stop, memory_order_relaxed)) {
+        return KV_BUSY;
+    }
     if (events->say == NULL || now - loader->told_ns < PROGRESS_NS) {
-        return;
+        return KV_OK;
     }
     loader->told_ns = now;
     char line[160];
@@ -56,6 +60,7 @@ static void tell_progress(void *context, const kvi_recovery_progress_t *progress
                    progress->phase == KVI_RECOVERY_SNAPSHOT ? "entries" : "batches",
                    (unsigned long long)(progress->bytes * 100 / all));
     events->say(events->context, line);
+    return KV_OK;
 }
 
 static void load(void *context)
@@ -154,10 +159,17 @@ void kvi_loader_progress(const kvi_loader_t *loader, uint64_t *bytes, uint64_t *
         atomic_load_explicit(&((kvi_loader_t *)(uintptr_t)loader)->bytes_all, memory_order_relaxed);
 }
 
+void kvi_loader_stop(kvi_loader_t *loader)
+{
+    if (loader != NULL) {
+        atomic_store_explicit(&loader->stop, true, memory_order_relaxed);
+    }
+}
+
 void kvi_loader_close(kvi_loader_t *loader)
 {
     if (loader != NULL) {
-        /* Opening cannot be broken off; what it opened is closed again. */
+        kvi_loader_stop(loader);
         (void)uv_thread_join(&loader->thread);
         (void)kvi_directory_close(loader->directory);
         kv_store_free(loader);

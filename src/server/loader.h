@@ -16,7 +16,10 @@ kv_status_t kvi_loader_start(kvi_loop_t *loop);
 void kvi_loader_look(kvi_loop_t *loop);
 /* Bytes read of the part that is being read. Any thread. */
 void kvi_loader_progress(const kvi_loader_t *loader, uint64_t *bytes, uint64_t *bytes_all);
-/* Waits for it if it is not done. NULL is accepted. */
+/* Has the load end within a few megabytes; the directory stays as it was unless it was done with
+ * already. Does not wait. NULL is accepted. */
+void kvi_loader_stop(kvi_loader_t *loader);
+/* Stops it and waits for that; closes the directory that it may have opened. NULL is accepted. */
 void kvi_loader_close(kvi_loader_t *loader);
 
 #endif

@@ -211,13 +211,17 @@ kv_status_t kvi_loop_run(kvi_loop_t *loop, const kvi_loop_events_t *events,
     loop->events = *events;
     if (server->config.dir[0] == '\0') {
         events->ready(events->context);
-    } else if (kvi_loader_start(loop) != KV_OK) {
-        (void)snprintf(message, KVI_LOOP_MESSAGE_BYTES, "out of memory");
-        return KV_NO_MEMORY;
+    } else {
+        events->listening(events->context);
+        if (kvi_loader_start(loop) != KV_OK) {
+            (void)snprintf(message, KVI_LOOP_MESSAGE_BYTES, "out of memory");
+            return KV_NO_MEMORY;
+        }
     }
     while (!server->shutdown_asked) {
         (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
     }
+    kvi_loader_stop(loop->loader);
     kvi_loop_flush(loop);
     kvi_commit_state_t state = {.status = KV_OK};
     server->commit->ops->state(server->commit, &state);
@@ -256,11 +260,14 @@ void kvi_loop_close(kvi_loop_t *loop)
     if (loop == NULL) {
         return;
     }
+    if (loop->open) {
+        /* Clients see the end at once, though a load may need a moment to be broken off. */
+        kvi_connection_close_all(loop);
+    }
     /* Before the handle that its threads wake is closed. */
     kvi_loader_close(loop->loader);
     close_directory(loop->server);
     if (loop->open) {
-        kvi_connection_close_all(loop);
         uv_walk(&loop->uv, close_handle, NULL);
         (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
         (void)uv_loop_close(&loop->uv);

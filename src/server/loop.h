@@ -20,6 +20,7 @@ typedef struct kvi_loop kvi_loop_t;
 typedef struct kvi_loop_events {
     kvi_db_options_t db;                          /* of a database that is loaded */
     void (*say)(void *context, const char *line); /* a line on long loads; on another thread */
+    void (*listening)(void *context);             /* a directory is about to be loaded */
     void (*ready)(void *context);                 /* data are there; commands are served */
     void *context;
 } kvi_loop_events_t;

@@ -8,14 +8,15 @@ import socket
 import subprocess
 
 KVSERVER = os.environ.get("KVSERVER", "")
+LISTENING = re.compile(r"^kvserver: listening on (\S+):(\d+) while (.*) is loaded$")
 READY = re.compile(r"^kvserver (\S+) ready on (\S+):(\d+), (.*)$")
 
 
 class Server:
     """Starts a server on a free port, waits for its start-up line, ends it by its pid."""
 
-    def __init__(self, *options, program=KVSERVER, environment=None, limit=None):
-        """limit: most bytes of a file, as a stand-in for a disk that is full."""
+    def __init__(self, *options, program=KVSERVER, environment=None, limit=None, loads=False):
+        """limit: most bytes of a file, as a stand-in for a disk that is full. loads: wait only until the server listens."""
         self.progress = []
         self.process = subprocess.Popen(
             [program, "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -23,16 +24,20 @@ class Server:
             preexec_fn=None if limit is None else lambda: resource.setrlimit(
                 resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1])),
         )
-        ready = None
+        self.port = int(self.wait_for_line(LISTENING if loads else READY).group(2 if loads else 3))
+
+    def wait_for_line(self, expression):
+        """Reads start-up lines until one matches; those before it are kept in progress."""
         for self.line in iter(lambda: self.process.stdout.readline().rstrip("\n"), ""):
-            ready = READY.match(self.line)
-            if ready is not None:
-                break
+            found = expression.match(self.line)
+            if found is not None:
+                return found
             self.progress.append(self.line)
-        if ready is None:
-            self.process.kill()
-            raise AssertionError(f"no start-up line: {self.line!r} {self.process.communicate()[1]!r}")
-        self.port = int(ready.group(3))
+        self.process.kill()
+        raise AssertionError(f"no such line: {self.line!r} {self.process.communicate()[1]!r}")
+
+    def wait_until_ready(self):
+        return self.wait_for_line(READY)
 
     def connect(self, **options):
         return Wire(self.port, **options)
