@@ -161,4 +161,14 @@ static inline char *kvi_record_writable(kv_slice_t record)
     return (char *)(uintptr_t)record.data;
 }
 
+/* Writes the access clock of a key's record where it lies; a conversion brings it over. */
+static inline void kvi_keyspace_mark(const kvi_keyspace_t *keyspace, kv_slice_t key,
+                                     kv_slice_t record, uint32_t access)
+{
+    if (__builtin_expect(keyspace->content->converting, 0)) {
+        kv_engine_touched(keyspace->content->engine, key);
+    }
+    kvi_record_set_access(kvi_record_writable(record), access);
+}
+
 #endif

@@ -121,28 +121,26 @@ void kvi_keyspace_prefetch(kvi_keyspace_t *keyspace, size_t count, const kv_slic
     }
 }
 
-static void set_access(kv_slice_t record, uint32_t access)
-{
-    kvi_record_set_access(kvi_record_writable(record), access);
-}
-
-static void count_use(const kvi_keyspace_t *keyspace, kv_slice_t record, int64_t now_ms)
+static void count_use(const kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record,
+                      int64_t now_ms)
 {
     const uint32_t access = kvi_record_access(record.data);
-    set_access(record, kvi_lfu_touch(access, now_ms, &keyspace->db->random));
+    const uint32_t touched = kvi_lfu_touch(access, now_ms, &keyspace->db->random);
+    kvi_keyspace_mark(keyspace, key, record, touched);
 }
 
 /* Notes an access. Inline, because nearly every read does. */
-static inline void touch_record(const kvi_keyspace_t *keyspace, kv_slice_t record, int64_t now_ms)
+static inline void touch_record(const kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record,
+                                int64_t now_ms)
 {
     if (keyspace->counts_uses) {
-        count_use(keyspace, record, now_ms);
+        count_use(keyspace, key, record, now_ms);
         return;
     }
     /* Not written when it would not change: a read then leaves the line clean. */
     const uint32_t clock = kvi_clock(now_ms);
     if (clock != kvi_record_access(record.data)) {
-        set_access(record, clock);
+        kvi_keyspace_mark(keyspace, key, record, clock);
     }
 }
 
@@ -156,7 +154,7 @@ kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t n
     }
     fill_entry(keyspace, record, now_ms, entry);
     if (touch) {
-        touch_record(keyspace, record, now_ms);
+        touch_record(keyspace, key, record, now_ms);
     }
     return KV_OK;
 }
@@ -170,7 +168,7 @@ kv_status_t kvi_keyspace_get_value(kvi_keyspace_t *keyspace, kv_slice_t key, int
         return status;
     }
     if (touch) {
-        touch_record(keyspace, record, now_ms);
+        touch_record(keyspace, key, record, now_ms);
     }
     *value = kvi_record_value(record);
     return KV_OK;

@@ -419,12 +419,16 @@ kv_status_t kvi_keyspace_set_deadline(kvi_keyspace_t *keyspace, kv_slice_t key, 
         return KV_OK;
     }
     deadline_ms = cut_deadline(keyspace, deadline_ms, now_ms);
-    kvi_record_set_access(kvi_record_writable(draft.old),
+    const bool stays = deadline_ms == KVI_NO_DEADLINE && draft.deadline_ms == KVI_NO_DEADLINE;
+    const bool in_place = kvi_record_is_timed(draft.old.data) && !keyspace->content->converting;
+    if (stays || in_place) {
+        kvi_keyspace_mark(keyspace, key, draft.old,
                           kvi_access_of_write(keyspace, draft.old, now_ms));
-    if (deadline_ms == KVI_NO_DEADLINE && draft.deadline_ms == KVI_NO_DEADLINE) {
+    }
+    if (stays) {
         return KV_OK;
     }
-    if (kvi_record_is_timed(draft.old.data) && !keyspace->content->converting) {
+    if (in_place) {
         return change_deadline(keyspace, key, draft.old, deadline_ms);
     }
     draft.size = old_value(&draft).size;

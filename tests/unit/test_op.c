@@ -349,6 +349,66 @@ static void attributes_from_outside_are_checked(void **state)
     assert_int_equal(read.eviction, KVI_EVICT_ALL_LFU);
 }
 
+/* Reads and deadlines that are asked for again write access clocks where records lie. */
+static void access_clocks_are_converted(const char *from, const char *to, kvi_eviction_t eviction)
+{
+    kvi_db_t *const db = open_db(from);
+    kvi_keyspace_t *const keyspace = kvi_db_keyspace(db, 0);
+    kvi_db_set_eviction(db, eviction);
+    char key[16];
+    for (int i = 0; i < 500; i++) {
+        (void)snprintf(key, sizeof(key), "%04d", i);
+        assert_int_equal(apply(db, put(key, "value")).status, KV_OK);
+    }
+    char bytes[KVI_ATTRIBUTES_BYTES_MAX];
+    const kvi_attributes_t attributes = {.engine = kv_engine_find(to), .eviction = eviction};
+    kvi_op_t set = create("", &attributes, bytes);
+    set.kind = KVI_OP_KEYSPACE_SET;
+    assert_applied(apply(db, set), KV_OK, true);
+    const int64_t later_ms = NOW + 3600000;
+    bool more = true;
+    for (int i = 0; more; i++) {
+        more = kvi_keyspace_convert(keyspace, 8) > 0;
+        kvi_entry_t entry;
+        kv_slice_t value;
+        (void)snprintf(key, sizeof(key), "%04d", i * 7 % 250 * 2);
+        const kv_slice_t read = {key, strlen(key)};
+        assert_int_equal(kvi_keyspace_get(keyspace, read, later_ms, true, &entry), KV_OK);
+        assert_int_equal(kvi_keyspace_check(keyspace), KV_OK);
+        (void)snprintf(key, sizeof(key), "%04d", i * 11 % 250 * 2);
+        assert_int_equal(kvi_keyspace_get_value(keyspace, read, later_ms + 1000, true, &value),
+                         KV_OK);
+        (void)snprintf(key, sizeof(key), "%04d", i * 13 % 250 * 2);
+        assert_int_equal(
+            kvi_keyspace_set_deadline(keyspace, read, KVI_NO_DEADLINE, later_ms + 2000), KV_OK);
+        assert_int_equal(kvi_keyspace_check(keyspace), KV_OK);
+    }
+    assert_string_equal(kvi_keyspace_engine(keyspace)->name, to);
+    for (int i = 0; i < 500; i++) {
+        /* Odd keys were never read; of the others all that were are as young as that. */
+        kvi_entry_t entry;
+        (void)snprintf(key, sizeof(key), "%04d", i);
+        assert_int_equal(kvi_keyspace_get(keyspace, (kv_slice_t){key, strlen(key)}, later_ms + 3000,
+                                          false, &entry),
+                         KV_OK);
+        assert_true(i % 2 == 0 || entry.idle_seconds >= 3600);
+        if (i == 0) {
+            assert_true(entry.idle_seconds <= 60);
+        }
+    }
+    kvi_db_close(db);
+}
+
+static void access_clocks_written_meanwhile_are_converted(void **state)
+{
+    (void)state;
+    const char *const names[] = {"hash", "bptree", "rbtree", "memtable", "array"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        access_clocks_are_converted(names[i], i == 1 ? "hash" : "bptree", KVI_EVICT_ALL_LRU);
+        access_clocks_are_converted(names[i], i == 0 ? "memtable" : "hash", KVI_EVICT_ALL_LFU);
+    }
+}
+
 static void engines_are_converted_in_steps(void **state)
 {
     (void)state;
@@ -568,6 +628,7 @@ int main(void)
         cmocka_unit_test(an_atomic_batch_undoes_keyspaces_too),
         cmocka_unit_test(attributes_from_outside_are_checked),
         cmocka_unit_test(engines_are_converted_in_steps),
+        cmocka_unit_test(access_clocks_written_meanwhile_are_converted),
         cmocka_unit_test(observers_are_told_before_each_change),
         cmocka_unit_test(records_bear_the_epoch_of_their_change),
         cmocka_unit_test(a_held_content_outlives_its_keyspace),
