@@ -10,6 +10,7 @@
 /* Taking one item out of the index costs about as much as a pass costs for so many. */
 #define ITEM_COST 8
 #define LIST_BLOCK_BYTES ((size_t)64 << 10)
+#define SCAN_COUNT ((size_t)1024)
 
 static bool is_behind_lower(const kv_bound_t *lower, kv_slice_t key)
 {
@@ -29,16 +30,57 @@ static bool is_before_upper(const kv_bound_t *upper, kv_slice_t key)
     return order < 0 || (order == 0 && upper->kind == KV_BOUND_INCLUDED);
 }
 
+static bool is_in_range(const void *context, kv_slice_t key)
+{
+    const kv_range_t *const range = context;
+    return is_behind_lower(&range->lower, key) && is_before_upper(&range->upper, key);
+}
+
+/* Whether the keyspace knows ranges. While a log is read back every one does: the engine may be
+ * another than it was when the operation was new, and what was deleted then must not return. */
+static bool knows_ranges(const kvi_keyspace_t *keyspace)
+{
+    return kvi_keyspace_engine(keyspace)->ordered || keyspace->db->loading;
+}
+
+typedef struct filter {
+    const kv_range_t *range;
+    kv_engine_visit_fn visit;
+    void *context;
+} filter_t;
+
+static void visit_in_range(void *context, kv_slice_t key, kv_slice_t record)
+{
+    const filter_t *const filter = context;
+    if (is_in_range(filter->range, key)) {
+        filter->visit(filter->context, key, record);
+    }
+}
+
+static void walk_everything(kv_engine_t *engine, const kv_range_t *range, kv_engine_visit_fn visit,
+                            void *context)
+{
+    filter_t filter = {.range = range, .visit = visit, .context = context};
+    uint64_t token = 0;
+    do {
+        token = engine->ops->scan(engine, token, SCAN_COUNT, visit_in_range, &filter);
+    } while (token != 0);
+}
+
 kv_status_t kvi_keyspace_walk_range(kvi_keyspace_t *keyspace, const kv_range_t *range,
                                     kv_engine_visit_fn visit, void *context)
 {
-    if (!kvi_keyspace_engine(keyspace)->ordered) {
+    if (!knows_ranges(keyspace)) {
         return KV_UNSUPPORTED;
     }
     if (keyspace->content == NULL) {
         return KV_OK;
     }
     const kv_engine_ops_t *const ops = keyspace->content->engine->ops;
+    if (!ops->ordered) {
+        walk_everything(keyspace->content->engine, range, visit, context);
+        return KV_OK;
+    }
     kv_cursor_t *cursor;
     kv_status_t status = ops->cursor_open(keyspace->content->engine, &cursor);
     if (status != KV_OK) {
@@ -75,12 +117,6 @@ static void meet_entry(void *context, kv_slice_t key, kv_slice_t record)
     kvi_keyspace_tell(state->keyspace, key, record);
     state->timed += kvi_record_item(record.data) != NULL;
     state->late += kvi_record_is_late(record.data, state->now_ms);
-}
-
-static bool is_in_range(const void *context, kv_slice_t key)
-{
-    const kv_range_t *const range = context;
-    return is_behind_lower(&range->lower, key) && is_before_upper(&range->upper, key);
 }
 
 static void remove_item(void *context, kv_slice_t key, kv_slice_t record)
@@ -173,13 +209,15 @@ kv_status_t kvi_keyspace_delete_range(kvi_keyspace_t *keyspace, const kv_range_t
                                       int64_t now_ms, uint64_t *count)
 {
     *count = 0;
-    if (!kvi_keyspace_engine(keyspace)->ordered) {
+    if (!knows_ranges(keyspace)) {
         return KV_UNSUPPORTED;
     }
     if (keyspace->content == NULL) {
         return KV_OK;
     }
-    const kv_status_t status = keyspace->content->engine->ops->ranges != NULL
+    /* A conversion has positions, but deletes one by one. */
+    const kvi_ordered_ops_t *const ranges = keyspace->content->engine->ops->ranges;
+    const kv_status_t status = ranges != NULL && ranges->delete_range != NULL
                                    ? delete_subtrees(keyspace, range, now_ms, count)
                                    : delete_keys(keyspace, range, now_ms, count);
     keyspace->db->changes += *count;

@@ -10,6 +10,7 @@
 
 #include "db/attributes.h"
 #include "db/batch.h"
+#include "db/load.h"
 #include "db/record.h"
 
 #define NOW INT64_C(1700000000000)
@@ -234,6 +235,86 @@ static void keyspaces_come_and_go(void **state)
                    false);
     assert_int_equal(apply(db, create("third", &attributes, bytes)).keyspace, 16);
     kvi_db_close(db);
+}
+
+/* Asks for another engine, and begins to bring entries over. */
+static void begin_conversion(kvi_db_t *db, const char *engine)
+{
+    char bytes[KVI_ATTRIBUTES_BYTES_MAX];
+    const kvi_attributes_t attributes = {.engine = kv_engine_find(engine)};
+    kvi_op_t set = create("", &attributes, bytes);
+    set.kind = KVI_OP_KEYSPACE_SET;
+    assert_applied(apply(db, set), KV_OK, true);
+    assert_true(kvi_keyspace_convert(kvi_db_keyspace(db, 0), 64) > 0);
+}
+
+/* Of 1,000 keys, a third with a deadline, deletes 700 and sees what is left. */
+static void delete_a_range(kvi_db_t *db, bool atomic)
+{
+    const kv_range_t range = {{KV_BOUND_EXCLUDED, slice("0099")},
+                              {KV_BOUND_INCLUDED, slice("0799")}};
+    const kvi_op_t op = {.kind = KVI_OP_DELETE_RANGE, .range = &range};
+    kvi_batch_t batch = {.bytes = NULL};
+    kvi_op_result_t result;
+    assert_int_equal(kvi_batch_begin(&batch, NOW, atomic ? KVI_BATCH_ATOMIC : 0), KV_OK);
+    assert_int_equal(kvi_batch_reserve(&batch, kvi_op_encoded_bytes_max(&op)), KV_OK);
+    kvi_batch_append(&batch, &op);
+    assert_int_equal(kvi_db_apply(db, kvi_batch_bytes(&batch), &result), KV_OK);
+    kvi_batch_close(&batch);
+    assert_applied(result, KV_OK, true);
+    assert_true(result.count == 700);
+    kvi_keyspace_t *const keyspace = kvi_db_keyspace(db, 0);
+    assert_int_equal(kvi_keyspace_count(keyspace), 300);
+    assert_int_equal(kvi_keyspace_deadlines(keyspace), 101);
+    assert_int_equal(kvi_keyspace_check(keyspace), KV_OK);
+}
+
+static void put_thousand(kvi_db_t *db)
+{
+    for (int i = 0; i < 1000; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "%04d", i);
+        kvi_op_t op = put(key, "v");
+        op.deadline_ms = i % 3 == 0 ? NOW + 10 + i : KVI_NO_DEADLINE;
+        assert_applied(apply(db, op), KV_OK, true);
+    }
+}
+
+static void a_range_goes_while_its_engine_is_converted(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"bptree", "hash"}, {"bptree", "memtable"}, {"rbtree", "bptree"}, {"memtable", "array"}};
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        kvi_db_t *const db = open_db(pairs[i][0]);
+        kvi_keyspace_t *const keyspace = kvi_db_keyspace(db, 0);
+        put_thousand(db);
+        begin_conversion(db, pairs[i][1]);
+        delete_a_range(db, i % 2 == 0);
+        while (kvi_keyspace_convert(keyspace, 64) > 0) {
+        }
+        assert_string_equal(kvi_keyspace_engine(keyspace)->name, pairs[i][1]);
+        assert_int_equal(kvi_keyspace_count(keyspace), 300);
+        assert_int_equal(kvi_keyspace_check(keyspace), KV_OK);
+        kvi_db_close(db);
+    }
+}
+
+/* The engine may have been another one when the log was written. */
+static void a_range_that_is_read_back_goes_on_every_engine(void **state)
+{
+    (void)state;
+    const kv_engine_ops_t *row;
+    for (size_t i = 0; (row = kv_engine_at(i)) != NULL; i++) {
+        for (int atomic = 0; atomic < 2; atomic++) {
+            kvi_db_t *const db = open_db(row->name);
+            put_thousand(db);
+            kvi_db_load_begin(db);
+            delete_a_range(db, atomic != 0);
+            kvi_db_load_end(db);
+            kvi_db_close(db);
+        }
+    }
 }
 
 static void deadlines_are_limited(void **state)
@@ -629,6 +710,8 @@ int main(void)
         cmocka_unit_test(attributes_from_outside_are_checked),
         cmocka_unit_test(engines_are_converted_in_steps),
         cmocka_unit_test(access_clocks_written_meanwhile_are_converted),
+        cmocka_unit_test(a_range_goes_while_its_engine_is_converted),
+        cmocka_unit_test(a_range_that_is_read_back_goes_on_every_engine),
         cmocka_unit_test(observers_are_told_before_each_change),
         cmocka_unit_test(records_bear_the_epoch_of_their_change),
         cmocka_unit_test(a_held_content_outlives_its_keyspace),
