@@ -19,7 +19,8 @@ kv_status_t kvi_keyspace_open(kvi_db_t *db, kv_slice_t name, const kvi_attribute
                               kvi_keyspace_t **keyspace)
 {
     kvi_keyspace_t *const opened = kv_store_calloc(1, sizeof(*opened));
-    kvi_account_t *const account = kvi_account_open(db->budget, attributes->quota_bytes);
+    const size_t quota_bytes = db->loading ? 0 : attributes->quota_bytes;
+    kvi_account_t *const account = kvi_account_open(db->budget, quota_bytes);
     if (opened == NULL || account == NULL) {
         kvi_account_release(account);
         kv_store_free(opened);

@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "db/attributes.h"
 #include "db/batch.h"
 #include "log/directory.h"
 #include "log/metadata.h"
@@ -143,6 +144,54 @@ static void test_reopen(void **state)
     assert_int_equal(kvi_directory_save(f.directory), KV_OK);
     run_turns(&f, 5);
     reopen(&f);
+    close_fixture(&f);
+}
+
+static kv_status_t submit(fixture_t *f, const kvi_op_t *op)
+{
+    kvi_op_result_t result;
+    kvi_commit_t *const commit = kvi_directory_commit(f->directory);
+    kvi_commit_submit(commit, op, f->now_ms, &result);
+    (void)commit->ops->end_turn(commit);
+    return flush(f) ? result.status : KV_IO;
+}
+
+/* A quota below what a keyspace holds refuses what is new, never what is read back. */
+static void test_quotas_do_not_count_while_loading(void **state)
+{
+    (void)state;
+    fixture_t f;
+    open_fixture(&f, 1);
+    assert_int_equal(open_directory(&f), KV_OK);
+    char bytes[KVI_ATTRIBUTES_BYTES_MAX];
+    kvi_attributes_t attributes = {.engine = kv_engine_find("bptree"), .quota_bytes = 8 << 20};
+    kvi_op_t op = {.kind = KVI_OP_KEYSPACE_CREATE, .key = {"q", 1}, .value = {bytes, 0}};
+    op.value.size = kvi_attributes_encode(&attributes, KVI_ATTRIBUTES_ALL, bytes);
+    assert_int_equal(submit(&f, &op), KV_OK);
+    static char value[4000];
+    char key[32];
+    kvi_op_t put = {.kind = KVI_OP_PUT,
+                    .keyspace = 3,
+                    .value = {value, sizeof(value)},
+                    .deadline_ms = KVI_NO_DEADLINE};
+    for (unsigned i = 0; i < 1000; i++) {
+        put.key = (kv_slice_t){key, (size_t)snprintf(key, sizeof(key), "%u", i)};
+        assert_int_equal(submit(&f, &put), KV_OK);
+    }
+    attributes.quota_bytes = 1 << 20;
+    op = (kvi_op_t){.kind = KVI_OP_KEYSPACE_SET, .keyspace = 3, .value = {bytes, 0}};
+    op.value.size = kvi_attributes_encode(&attributes, KVI_ATTRIBUTE_QUOTA, bytes);
+    assert_int_equal(submit(&f, &op), KV_OK);
+    reopen(&f);
+    assert_int_equal(kvi_directory_save(f.directory), KV_OK);
+    reopen(&f);
+    assert_int_equal(f.report.snapshot_entries, 1000);
+    kv_status_t status = KV_OK;
+    for (unsigned i = 1000; i < 2000 && status == KV_OK; i++) { /* blocks that are there fill up */
+        put.key = (kv_slice_t){key, (size_t)snprintf(key, sizeof(key), "%u", i)};
+        status = submit(&f, &put);
+    }
+    assert_int_equal(status, KV_QUOTA);
     close_fixture(&f);
 }
 
@@ -588,12 +637,19 @@ static void test_faults_everywhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reopen),           cmocka_unit_test(test_background),
-        cmocka_unit_test(test_begins_by_itself), cmocka_unit_test(test_damaged_snapshot),
-        cmocka_unit_test(test_older_snapshot),   cmocka_unit_test(test_lock),
-        cmocka_unit_test(test_metadata),         cmocka_unit_test(test_newer),
-        cmocka_unit_test(test_backup),           cmocka_unit_test(test_must_exist),
-        cmocka_unit_test(test_broken_off),       cmocka_unit_test(test_faults_everywhere),
+        cmocka_unit_test(test_reopen),
+        cmocka_unit_test(test_quotas_do_not_count_while_loading),
+        cmocka_unit_test(test_background),
+        cmocka_unit_test(test_begins_by_itself),
+        cmocka_unit_test(test_damaged_snapshot),
+        cmocka_unit_test(test_older_snapshot),
+        cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_newer),
+        cmocka_unit_test(test_backup),
+        cmocka_unit_test(test_must_exist),
+        cmocka_unit_test(test_broken_off),
+        cmocka_unit_test(test_faults_everywhere),
     };
     return cmocka_run_group_tests_name("directory", tests, NULL, NULL);
 }
