@@ -60,7 +60,7 @@ static void write_segment(kvi_files_t *files, uint64_t sequence, const unsigned 
                                                           .first_lsn = sequence,
                                                           .bytes = sizeof(header) + size,
                                                           .salt = SALT},
-                                  header);
+                                  NULL, header);
         require(files->ops->write_at(file, 0, header, sizeof(header)) == KV_OK, "no write");
         at = sizeof(header);
     }

@@ -178,3 +178,40 @@ kv_status_t kvi_db_apply(kvi_db_t *db, kv_slice_t bytes, kvi_op_result_t *result
     }
     return apply_all(db, &reader, &group, NULL, results);
 }
+
+/* An operation that failed when it was new fails again and has changed nothing either time. Only
+ * memory may make a difference, and that must not pass unseen. */
+static kv_status_t replay_group(kvi_db_t *db, const group_t *group)
+{
+    prefetch(db, group);
+    for (size_t i = 0; i < group->count; i++) {
+        kvi_op_result_t result;
+        kvi_db_apply_op(db, &group->ops[i], db->time_ms, &result);
+        if (result.status == KV_NO_MEMORY || result.status == KV_QUOTA) {
+            return result.status;
+        }
+    }
+    return KV_OK;
+}
+
+kv_status_t kvi_db_replay(kvi_db_t *db, kv_slice_t bytes)
+{
+    kvi_batch_reader_t reader;
+    kv_status_t status = kvi_batch_read(bytes, &reader);
+    if (status != KV_OK) {
+        return status;
+    }
+    if ((reader.flags & KVI_BATCH_ATOMIC) != 0) {
+        return kvi_db_apply(db, bytes, NULL);
+    }
+    kvi_db_advance_time(db, reader.time_ms);
+    while (status == KV_OK) {
+        group_t group;
+        status = decode_group(&reader, &group);
+        if (status == KV_OK || status == KV_NOT_FOUND) {
+            const kv_status_t applied = replay_group(db, &group);
+            status = applied != KV_OK ? applied : status;
+        }
+    }
+    return status == KV_NOT_FOUND ? KV_OK : status;
+}

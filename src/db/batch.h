@@ -67,5 +67,9 @@ kv_status_t kvi_batch_next(kvi_batch_reader_t *reader, kvi_op_t *op);
  * and the answer is KV_OK. The whole batch is read through first, so KV_CORRUPT comes before
  * anything has changed. */
 kv_status_t kvi_db_apply(kvi_db_t *db, kv_slice_t bytes, kvi_op_result_t *results);
+/* The same for a batch that comes back from the log: bytes that a checksum vouches for, and a
+ * database that is given up after an error. So nothing is read twice: KV_CORRUPT may come when a
+ * part has been applied. KV_NO_MEMORY and KV_QUOTA are the answer whichever operation met them. */
+kv_status_t kvi_db_replay(kvi_db_t *db, kv_slice_t bytes);
 
 #endif

@@ -53,6 +53,20 @@ kv_status_t kvi_content_open(kvi_account_t *account, const kv_engine_ops_t *row,
     return KV_OK;
 }
 
+kv_status_t kvi_keyspace_make_content(kvi_keyspace_t *keyspace)
+{
+    const size_t expected = keyspace->expected_count;
+    const kv_engine_ops_t *const row = keyspace->attributes.engine;
+    const uint64_t seed = keyspace->db->hash_seed;
+    keyspace->expected_count = 0; /* after a clear nobody knows */
+    kv_status_t status =
+        kvi_content_open(keyspace->account, row, seed, expected, &keyspace->content);
+    if (status == KV_NO_MEMORY && expected > 0) {
+        status = kvi_content_open(keyspace->account, row, seed, 0, &keyspace->content);
+    }
+    return status;
+}
+
 /* What was converted so far is given up: the holder writes records where they lie, in one place. */
 kvi_content_t *kvi_content_hold(kvi_keyspace_t *keyspace)
 {

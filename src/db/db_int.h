@@ -47,6 +47,7 @@ struct kvi_keyspace {
     kvi_candidates_t *candidates; /* to be evicted; NULL: none yet */
     uint64_t moved;               /* entries, in this round of shrinking */
     kv_status_t conversion;       /* why the last one failed */
+    size_t expected_count;        /* entries of the next content, while the database is loaded */
     uint32_t number;              /* these three are what SWAP leaves in place */
     uint8_t name_bytes;
     char name[KVI_KEYSPACE_NAME_BYTES_MAX];
@@ -86,6 +87,8 @@ void kvi_keyspace_set_attributes(kvi_keyspace_t *keyspace, const kvi_attributes_
 /* An empty content on this account. KV_NO_MEMORY. */
 kv_status_t kvi_content_open(kvi_account_t *account, const kv_engine_ops_t *row, uint64_t hash_seed,
                              size_t expected_count, kvi_content_t **content);
+/* The same for the keyspace, with room for what it expects. */
+kv_status_t kvi_keyspace_make_content(kvi_keyspace_t *keyspace);
 kvi_account_t *kvi_account_open(kv_budget_t *parent, size_t quota_bytes);
 void kvi_account_release(kvi_account_t *account); /* NULL is accepted */
 
@@ -94,6 +97,12 @@ static inline kvi_eviction_t kvi_keyspace_eviction(const kvi_keyspace_t *keyspac
 {
     return keyspace->attributes.eviction != KVI_EVICT_DEFAULT ? keyspace->attributes.eviction
                                                               : keyspace->db->eviction;
+}
+
+/* Before the first entry. KV_NO_MEMORY. */
+static inline kv_status_t kvi_keyspace_open_content(kvi_keyspace_t *keyspace)
+{
+    return keyspace->content != NULL ? KV_OK : kvi_keyspace_make_content(keyspace);
 }
 
 void kvi_db_count_lag(kvi_db_t *db, int64_t lag_ms);

@@ -22,15 +22,6 @@ typedef struct draft {
     int64_t now_ms;
 } draft_t;
 
-static kv_status_t open_content(kvi_keyspace_t *keyspace)
-{
-    if (keyspace->content != NULL) {
-        return KV_OK;
-    }
-    return kvi_content_open(keyspace->account, keyspace->attributes.engine, keyspace->db->hash_seed,
-                            0, &keyspace->content);
-}
-
 /* Has the engine make room for the draft under key. The first bytes of the old value are behind the
  * head then, if they are kept. */
 static kv_status_t place_bytes(kvi_keyspace_t *keyspace, kv_slice_t key, const draft_t *draft,
@@ -56,7 +47,7 @@ static kv_status_t place_bytes(kvi_keyspace_t *keyspace, kv_slice_t key, const d
 static kv_status_t place_record(kvi_keyspace_t *keyspace, kv_slice_t key, const draft_t *draft,
                                 char **value)
 {
-    kv_status_t status = open_content(keyspace);
+    kv_status_t status = kvi_keyspace_open_content(keyspace);
     if (status != KV_OK) {
         return status;
     }

@@ -15,6 +15,7 @@ static void set_limits(kvi_db_t *db)
         if (keyspace != NULL) {
             kv_budget_set_limit(keyspace->account->budget,
                                 db->loading ? 0 : keyspace->attributes.quota_bytes);
+            keyspace->expected_count = 0;
         }
     }
 }
@@ -56,20 +57,9 @@ kv_status_t kvi_db_load_keyspace(kvi_db_t *db, uint32_t number, kv_slice_t name,
     return wrong ? KV_CORRUPT : created;
 }
 
-static kv_status_t open_content(kvi_keyspace_t *keyspace, size_t expected_count)
-{
-    if (keyspace->content != NULL) {
-        return KV_OK;
-    }
-    return kvi_content_open(keyspace->account, keyspace->attributes.engine, keyspace->db->hash_seed,
-                            expected_count, &keyspace->content);
-}
-
 void kvi_keyspace_expect(kvi_keyspace_t *keyspace, size_t count)
 {
-    if (count > 0) {
-        (void)open_content(keyspace, count);
-    }
+    keyspace->expected_count = count;
 }
 
 static kv_status_t load_entry(kvi_keyspace_t *keyspace, const kvi_loaded_t *entry)
@@ -107,7 +97,7 @@ static kv_status_t load_entry(kvi_keyspace_t *keyspace, const kvi_loaded_t *entr
 
 kv_status_t kvi_keyspace_load(kvi_keyspace_t *keyspace, size_t count, const kvi_loaded_t *entries)
 {
-    kv_status_t status = open_content(keyspace, 0);
+    kv_status_t status = kvi_keyspace_open_content(keyspace);
     for (size_t start = 0; start < count && status == KV_OK; start += GROUP) {
         const size_t size = count - start < GROUP ? count - start : GROUP;
         kv_slice_t keys[GROUP];

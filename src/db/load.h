@@ -33,7 +33,8 @@ void kvi_db_load_end(kvi_db_t *db);
  * KV_NO_MEMORY. */
 kv_status_t kvi_db_load_keyspace(kvi_db_t *db, uint32_t number, kv_slice_t name,
                                  kv_slice_t attributes);
-/* Makes room for about count entries at once. A hint: without memory it makes less. */
+/* About count entries are going to come: the first one finds room for all of them. A hint, until
+ * kvi_db_load_end: without memory there is less room. */
 void kvi_keyspace_expect(kvi_keyspace_t *keyspace, size_t count);
 /* Adds entries that are not there yet, their cache misses overlapped. KV_CORRUPT if one is there;
  * KV_NO_MEMORY, KV_TOO_LARGE. Those before it stay. */

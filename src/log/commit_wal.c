@@ -35,7 +35,9 @@
 #define ITEM_BYTES_MIN ((size_t)4096)
 #define OPEN_BYTES_MAX ((size_t)1 << 20) /* a larger batch is closed before its turn ends */
 #define ITEMS_KEPT 64
-#define BATCH_HEADER_BYTES ((size_t)16) /* room for what kvi_batch_begin writes */
+#define BATCH_HEADER_BYTES ((size_t)16)      /* room for what kvi_batch_begin writes */
+#define COUNT_KEYS_BYTES ((uint64_t)1 << 20) /* of batches, after which keys are counted anew */
+#define COUNT_KEYS_MIN 1000                  /* fewer need no room ahead */
 #define FILL_BYTES_MIN ((uint64_t)256 << 10)
 #define FILL_BYTES_MAX ((uint64_t)4 << 20)
 
@@ -47,6 +49,7 @@ typedef struct executor {
     kvi_wal_item_t **turn_end;
     uint64_t turn_cost;
     kvi_wal_item_t *used; /* to be used again */
+    uint64_t uncounted;   /* bytes since keys were counted */
     uint64_t lsn;
     uint64_t handed_lsn; /* of the last batch that end_turn took */
     uint64_t awaited;
@@ -60,7 +63,8 @@ typedef struct shared {
     unsigned used_count;
     uint64_t flush_lsn;
     uint64_t remove_lsn;
-    bool waits; /* the log's thread, for work */
+    kvi_key_counts_t key_counts; /* of the database, not long ago */
+    bool waits;                  /* the log's thread, for work */
     bool stop;
     char reason[256];
 } shared_t;
@@ -288,6 +292,30 @@ static void wal_append_batch(kvi_commit_t *commit, kv_slice_t bytes, kvi_sync_t 
     close_item(executor, item);
 }
 
+/* How many keys the large keyspaces hold, for the header of the next segment. */
+static void count_keys(kvi_db_t *db, kvi_key_counts_t *counts)
+{
+    const size_t keyspaces = db != NULL ? kvi_db_keyspaces(db) : 0;
+    counts->count = 0;
+    for (size_t i = 0; i < keyspaces && counts->count < KVI_KEY_COUNTS_MAX; i++) {
+        const kvi_keyspace_t *const keyspace = kvi_db_keyspace(db, i);
+        const uint64_t keys = keyspace != NULL ? kvi_keyspace_count(keyspace) : 0;
+        if (keys >= COUNT_KEYS_MIN) {
+            counts->of[counts->count++] = (kvi_key_count_t){keys, (uint32_t)i};
+        }
+    }
+}
+
+static void count_keys_now_and_then_locked(wal_commit_t *wal)
+{
+    executor_t *const executor = &wal->executor;
+    executor->uncounted += executor->turn_cost;
+    if (executor->uncounted >= COUNT_KEYS_BYTES) {
+        executor->uncounted = 0;
+        count_keys(wal->base.db, &wal->shared.key_counts);
+    }
+}
+
 /* Hands the turn's batches over and takes used items back. */
 static void hand_over(wal_commit_t *wal)
 {
@@ -297,6 +325,7 @@ static void hand_over(wal_commit_t *wal)
     kvi_os_lock(&wal->mutex);
     *shared->queue_end = executor->turn;
     shared->queue_end = executor->turn_end;
+    count_keys_now_and_then_locked(wal);
     if (executor->used == NULL) {
         executor->used = shared->used;
         shared->used = NULL;
@@ -363,6 +392,9 @@ static kv_status_t write_frame(wal_commit_t *wal, kvi_wal_item_t **first)
         item = item->next;
     }
     if (count == 0) {
+        kvi_os_lock(&wal->mutex);
+        writer->key_counts = wal->shared.key_counts;
+        kvi_os_unlock(&wal->mutex);
         return kvi_wal_writer_rotate(writer, kvi_wal_batch_bytes(item));
     }
     const kv_status_t status = kvi_wal_writer_append(writer, *first, count, payload);
@@ -760,7 +792,9 @@ kv_status_t kvi_commit_wal_open(kvi_db_t *db, const kvi_wal_options_t *options,
         return KV_NO_MEMORY;
     }
     const bool direct = wal->sync == KVI_SYNC_ALWAYS;
-    const kv_status_t status = kvi_wal_writer_open(&wal->disk.writer, options, direct);
+    count_keys(db, &wal->shared.key_counts);
+    const kv_status_t status =
+        kvi_wal_writer_open(&wal->disk.writer, options, &wal->shared.key_counts, direct);
     if (status != KV_OK) {
         kv_store_free(wal);
         return status;

@@ -8,7 +8,32 @@
 
 static const unsigned char magic[8] = {'K', 'V', 'W', 'A', 'L', 'S', 'E', 'G'};
 
-void kvi_segment_header_encode(const kvi_segment_header_t *header, unsigned char *bytes)
+#define COUNTS_OFFSET 44
+#define COUNT_BYTES 12
+
+static void encode_counts(const kvi_key_counts_t *counts, unsigned char *bytes)
+{
+    kvi_bytes_store_le32(bytes, (uint32_t)counts->count);
+    bytes += 4;
+    for (size_t i = 0; i < counts->count; i++, bytes += COUNT_BYTES) {
+        kvi_bytes_store_le32(bytes, counts->of[i].keyspace);
+        kvi_bytes_store_le64(bytes + 4, counts->of[i].keys);
+    }
+}
+
+void kvi_segment_counts_decode(const unsigned char *bytes, kvi_key_counts_t *counts)
+{
+    const uint32_t count = kvi_bytes_load_le32(bytes + COUNTS_OFFSET);
+    counts->count = count < KVI_KEY_COUNTS_MAX ? count : KVI_KEY_COUNTS_MAX;
+    bytes += COUNTS_OFFSET + 4;
+    for (size_t i = 0; i < counts->count; i++, bytes += COUNT_BYTES) {
+        counts->of[i] = (kvi_key_count_t){.keyspace = kvi_bytes_load_le32(bytes),
+                                          .keys = kvi_bytes_load_le64(bytes + 4)};
+    }
+}
+
+void kvi_segment_header_encode(const kvi_segment_header_t *header, const kvi_key_counts_t *counts,
+                               unsigned char *bytes)
 {
     memset(bytes, 0, KVI_SEGMENT_HEADER_BYTES);
     kvi_bytes_store_le32(bytes + 4, KVI_LOG_VERSION);
@@ -17,6 +42,9 @@ void kvi_segment_header_encode(const kvi_segment_header_t *header, unsigned char
     kvi_bytes_store_le64(bytes + 24, header->first_lsn);
     kvi_bytes_store_le64(bytes + 32, header->bytes);
     kvi_bytes_store_le32(bytes + 40, header->salt);
+    if (counts != NULL) {
+        encode_counts(counts, bytes + COUNTS_OFFSET);
+    }
     kvi_bytes_store_le32(bytes, kvi_crc32c(0, bytes + 4, KVI_SEGMENT_HEADER_BYTES - 4));
 }
 

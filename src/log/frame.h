@@ -13,9 +13,10 @@
  *                 24      8  LSN of the first batch             16      8  durable LSN
  *                 32      8  bytes of the segment               24      8  term
  *                 40      4  salt                               32      4  type
- *                 44   4052  0                                  36      4  number of batches
- *                                                               40    ...  payload, then 0 to 7
- *                                                                          bytes of padding
+ *                 44      4  key counts, n                      36      4  number of batches
+ *                 48   12 n  for each: keyspace in 4            40    ...  payload, then 0 to 7
+ *                            bytes, its keys in 8                          bytes of padding
+ *                        0 up to 4,096
  *   payload of type 1: for each batch its length in 4 bytes, then its bytes (db/batch.h)
  *
  * Invariants:
@@ -45,6 +46,7 @@
 #define KVI_FRAME_BATCH_BYTES ((size_t)4) /* the length before each batch */
 #define KVI_FRAME_PAYLOAD_MAX ((size_t)UINT32_MAX - 64)
 #define KVI_LOG_VERSION 1
+#define KVI_KEY_COUNTS_MAX 64
 
 typedef enum kvi_frame_type { KVI_FRAME_BATCHES = 1 } kvi_frame_type_t;
 
@@ -54,6 +56,18 @@ typedef struct kvi_segment_header {
     uint64_t bytes;
     uint32_t salt;
 } kvi_segment_header_t;
+
+/* How many keys the large keyspaces held when a segment was begun, so that whoever reads the log
+ * back can make room for them at once. Nothing else depends on it. */
+typedef struct kvi_key_count {
+    uint64_t keys;
+    uint32_t keyspace;
+} kvi_key_count_t;
+
+typedef struct kvi_key_counts {
+    size_t count;
+    kvi_key_count_t of[KVI_KEY_COUNTS_MAX];
+} kvi_key_counts_t;
 
 typedef struct kvi_frame {
     uint32_t crc;
@@ -65,10 +79,13 @@ typedef struct kvi_frame {
     uint32_t count;
 } kvi_frame_t;
 
-/* bytes has KVI_SEGMENT_HEADER_BYTES in both. */
-void kvi_segment_header_encode(const kvi_segment_header_t *header, unsigned char *bytes);
+/* bytes has KVI_SEGMENT_HEADER_BYTES in all three. counts may be NULL. */
+void kvi_segment_header_encode(const kvi_segment_header_t *header, const kvi_key_counts_t *counts,
+                               unsigned char *bytes);
 /* KV_CORRUPT, KV_NEWER. */
 kv_status_t kvi_segment_header_decode(const unsigned char *bytes, kvi_segment_header_t *header);
+/* Of a header that was decoded: more than fit here are left out. */
+void kvi_segment_counts_decode(const unsigned char *bytes, kvi_key_counts_t *counts);
 
 /* A frame is written in three steps: start computes the checksum of its header, add goes on over
  * the payload, piece by piece, and encode writes the header's KVI_FRAME_HEADER_BYTES. */

@@ -30,11 +30,12 @@ typedef struct recovery {
     kvi_recovery_progress_fn progress;
     void *context;
     kvi_recovery_report_t *report;
-    uint64_t told_bytes;      /* of this phase */
-    uint64_t damaged_lsn;     /* of the newest snapshot that was passed over */
-    char damage[320];         /* what is wrong with it */
-    kvi_op_result_t *results; /* of a batch being replayed */
-    uint32_t results_capacity;
+    uint64_t told_bytes;     /* of this phase */
+    uint64_t damaged_lsn;    /* of the newest snapshot that was passed over */
+    char damage[320];        /* what is wrong with it */
+    kvi_key_counts_t counts; /* of the log's newest segment */
+    uint64_t keys_max;       /* no count can be right that is above it */
+    size_t keyspaces;        /* that have been told what to expect */
 } recovery_t;
 
 static kv_status_t tell(recovery_t *recovery, kvi_recovery_phase_t phase, uint64_t bytes,
@@ -56,6 +57,40 @@ static kv_status_t refuse(recovery_t *recovery, kv_status_t status, const char *
     return status;
 }
 
+/* ---- room ---- */
+
+static void read_counts(recovery_t *recovery)
+{
+    uint64_t log_bytes;
+    kvi_wal_key_counts(recovery->files, &recovery->counts, &log_bytes);
+    recovery->keys_max = log_bytes / ENTRY_BYTES_MIN;
+}
+
+/* How many keys the keyspace will have, as far as the log tells; 0: it does not. */
+static uint64_t expected_later(const recovery_t *recovery, uint32_t number)
+{
+    for (size_t i = 0; i < recovery->counts.count; i++) {
+        if (recovery->counts.of[i].keyspace == number) {
+            const uint64_t keys = recovery->counts.of[i].keys;
+            return keys < recovery->keys_max ? keys : recovery->keys_max;
+        }
+    }
+    return 0;
+}
+
+/* For the keyspaces that are there now and were not at the last call. */
+static void expect(recovery_t *recovery)
+{
+    const size_t count = kvi_db_keyspaces(recovery->db);
+    for (size_t i = recovery->keyspaces; i < count; i++) {
+        kvi_keyspace_t *const keyspace = kvi_db_keyspace(recovery->db, i);
+        if (keyspace != NULL) {
+            kvi_keyspace_expect(keyspace, (size_t)expected_later(recovery, (uint32_t)i));
+        }
+    }
+    recovery->keyspaces = count;
+}
+
 /* ---- a snapshot ---- */
 
 static kv_status_t load_keyspaces(recovery_t *recovery, kvi_chunk_view_t *view, uint64_t file_bytes)
@@ -73,7 +108,9 @@ static kv_status_t load_keyspaces(recovery_t *recovery, kvi_chunk_view_t *view, 
         }
         const uint64_t most = file_bytes / ENTRY_BYTES_MIN;
         const uint64_t count = row.expected_count < most ? row.expected_count : most;
-        kvi_keyspace_expect(kvi_db_keyspace(recovery->db, row.number), (size_t)count);
+        const uint64_t later = expected_later(recovery, row.number);
+        kvi_keyspace_expect(kvi_db_keyspace(recovery->db, row.number),
+                            (size_t)(count > later ? count : later));
     }
     return status;
 }
@@ -224,50 +261,12 @@ static kv_status_t load_newest(recovery_t *recovery)
 
 /* ---- the log ---- */
 
-static bool make_results(recovery_t *recovery, uint32_t count)
-{
-    if (count <= recovery->results_capacity) {
-        return true;
-    }
-    kv_store_free(recovery->results);
-    recovery->results = kv_store_malloc((size_t)count * sizeof(*recovery->results));
-    recovery->results_capacity = recovery->results != NULL ? count : 0;
-    return recovery->results != NULL;
-}
-
-/* An operation that failed when it was new fails again and has changed nothing either time. Only
- * memory may make a difference, and that must not pass unseen. */
-static kv_status_t check_results(const recovery_t *recovery, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        const kv_status_t status = recovery->results[i].status;
-        if (status == KV_NO_MEMORY || status == KV_QUOTA) {
-            return status;
-        }
-    }
-    return KV_OK;
-}
-
 static kv_status_t apply_batch(void *context, uint64_t lsn, uint64_t term, kv_slice_t bytes)
 {
     recovery_t *const recovery = context;
     kvi_recovery_report_t *const report = recovery->report;
-    kvi_batch_reader_t reader;
-    kv_status_t status = kvi_batch_read(bytes, &reader);
-    /* An operation has at least one byte, so a wrong count cannot ask for much memory. */
-    const uint32_t count = status == KV_OK && reader.count <= bytes.size ? reader.count : 0;
-    if (status == KV_OK && !make_results(recovery, count)) {
-        status = KV_NO_MEMORY;
-    }
-    if (status == KV_OK) {
-        for (uint32_t i = 0; i < count; i++) {
-            recovery->results[i].status = KV_OK;
-        }
-        status = kvi_db_apply(recovery->db, bytes, count > 0 ? recovery->results : NULL);
-    }
-    if (status == KV_OK) {
-        status = check_results(recovery, count);
-    }
+    expect(recovery);
+    const kv_status_t status = kvi_db_replay(recovery->db, bytes);
     report->term = term > report->term ? term : report->term;
     if (status == KV_CORRUPT || status == KV_NEWER || status == KV_NO_MEMORY ||
         status == KV_QUOTA) {
@@ -323,12 +322,12 @@ kv_status_t kvi_recover(kvi_files_t *files, kvi_db_t *db, kvi_recovery_progress_
         .files = files, .db = db, .progress = progress, .context = context, .report = report};
     const uint64_t begun = kvi_os_monotonic_ns();
     kvi_db_load_begin(db);
+    read_counts(&recovery);
     kv_status_t status = load_newest(&recovery);
     if (status == KV_OK) {
         status = replay_log(&recovery);
     }
     kvi_db_load_end(db);
-    kv_store_free(recovery.results);
     report->nanoseconds = kvi_os_monotonic_ns() - begun;
     return status;
 }

@@ -22,6 +22,7 @@
 
 #include "db/db.h"
 #include "log/commit.h"
+#include "log/frame.h"
 #include "os/files.h"
 
 #define KVI_WAL_SEGMENT_BYTES ((uint64_t)64 << 20)
@@ -101,6 +102,10 @@ kv_status_t kvi_wal_read(kvi_files_t *files, uint64_t after_lsn, const kvi_wal_v
  * for repair. LSNs rise but may have gaps. Errors of the files or of the visitor only. */
 kv_status_t kvi_wal_salvage(kvi_files_t *files, uint64_t after_lsn,
                             const kvi_wal_visitor_t *visitor, kvi_wal_report_t *report);
+
+/* How many keys the newest segment says there were when it was begun, and the bytes of all
+ * segments. Both are nothing if they cannot be found out: that is for kvi_wal_read to tell. */
+void kvi_wal_key_counts(kvi_files_t *files, kvi_key_counts_t *counts, uint64_t *log_bytes);
 
 /* ---- names ---- */
 

@@ -450,21 +450,21 @@ static kv_status_t read_segment(reader_t *reader, kvi_wal_name_t name, const kvi
     return status;
 }
 
-/* For the progress. */
-static kv_status_t sum_sizes(reader_t *reader, const kvi_wal_name_t *names, size_t count)
+static kv_status_t sum_sizes(kvi_files_t *files, const kvi_wal_name_t *names, size_t count,
+                             uint64_t *sum)
 {
     kv_status_t status = KV_OK;
-    for (size_t i = 0; reader->visitor->progress != NULL && status == KV_OK && i < count; i++) {
+    for (size_t i = 0; status == KV_OK && i < count; i++) {
         kvi_file_t *file = NULL;
         uint64_t size = 0;
         char name[KVI_FILE_NAME_BYTES];
         kvi_wal_name_print(names[i], name);
-        status = reader->files->ops->open(reader->files, name, KVI_OPEN_READ, &file);
+        status = files->ops->open(files, name, KVI_OPEN_READ, &file);
         if (status == KV_OK) {
-            status = reader->files->ops->size(file, &size);
-            reader->files->ops->close(file);
+            status = files->ops->size(file, &size);
+            files->ops->close(file);
         }
-        reader->bytes_all += size;
+        *sum += size;
     }
     return status;
 }
@@ -485,7 +485,10 @@ static kv_status_t read_names(reader_t *reader, const kvi_wal_name_t *names, siz
     } else {
         first--;
     }
-    kv_status_t status = sum_sizes(reader, names + first, count - first);
+    kv_status_t status = KV_OK;
+    if (reader->visitor->progress != NULL) {
+        status = sum_sizes(reader->files, names + first, count - first, &reader->bytes_all);
+    }
     for (size_t i = first; status == KV_OK && i < count; i++) {
         status = read_segment(reader, names[i], i + 1 < count ? &names[i + 1] : NULL);
     }
@@ -535,4 +538,35 @@ kv_status_t kvi_wal_salvage(kvi_files_t *files, uint64_t after_lsn,
                             const kvi_wal_visitor_t *visitor, kvi_wal_report_t *report)
 {
     return start_reader(files, after_lsn, visitor, report, true);
+}
+
+/* ---- counts ---- */
+
+static void read_key_counts(reader_t *reader, kvi_wal_name_t name, kvi_key_counts_t *counts)
+{
+    size_t got = 0;
+    kvi_wal_name_print(name, reader->name);
+    if (open_segment(reader) == KV_OK && grow_window(reader, KVI_SEGMENT_HEADER_BYTES) &&
+        reader->files->ops->read_at(reader->file, 0, reader->window, KVI_SEGMENT_HEADER_BYTES,
+                                    &got) == KV_OK &&
+        got == KVI_SEGMENT_HEADER_BYTES &&
+        kvi_segment_header_decode(reader->window, &reader->header) == KV_OK) {
+        kvi_segment_counts_decode(reader->window, counts);
+    }
+    reader->files->ops->close(reader->file);
+    kv_store_free(reader->window);
+}
+
+void kvi_wal_key_counts(kvi_files_t *files, kvi_key_counts_t *counts, uint64_t *log_bytes)
+{
+    reader_t reader = {.files = files};
+    kvi_wal_name_t *names = NULL;
+    size_t count = 0;
+    counts->count = 0;
+    *log_bytes = 0;
+    if (kvi_wal_list(files, &names, &count) == KV_OK && count > 0 &&
+        sum_sizes(files, names, count, log_bytes) == KV_OK) {
+        read_key_counts(&reader, names[count - 1], counts);
+    }
+    kv_store_free(names);
 }

@@ -364,7 +364,7 @@ static kvi_wal_spare_t take_spare(kvi_wal_writer_t *writer, uint64_t payload)
 static kv_status_t write_header(kvi_wal_writer_t *writer, const kvi_segment_header_t *header,
                                 kvi_file_t *file, bool direct)
 {
-    kvi_segment_header_encode(header, writer->stage);
+    kvi_segment_header_encode(header, &writer->key_counts, writer->stage);
     writer->staged = 0;
     kv_status_t status =
         writer->files->ops->write_at(file, 0, writer->stage, KVI_SEGMENT_HEADER_BYTES);
@@ -671,9 +671,10 @@ static void set_options(kvi_wal_writer_t *writer, const kvi_wal_options_t *optio
 }
 
 kv_status_t kvi_wal_writer_open(kvi_wal_writer_t *writer, const kvi_wal_options_t *options,
-                                bool direct)
+                                const kvi_key_counts_t *counts, bool direct)
 {
     set_options(writer, options);
+    writer->key_counts = *counts;
     kv_status_t status = KV_NO_MEMORY;
     if (make_stage(writer) && seed_salts(writer, options->salt_seed)) {
         status = list_segments(writer);

@@ -58,6 +58,7 @@ typedef struct kvi_wal_writer {
     kvi_file_t *file;
     bool direct; /* how file is open */
     kvi_segment_header_t segment;
+    kvi_key_counts_t key_counts; /* for the header of the next segment */
     uint64_t at;
     uint64_t next_lsn;
     uint64_t written_lsn;
@@ -83,9 +84,9 @@ typedef struct kvi_wal_writer {
 } kvi_wal_writer_t;
 
 /* Begins a new segment behind those of the directory. direct: past the page cache, if that is
- * possible. */
+ * possible. counts: what the database holds. */
 kv_status_t kvi_wal_writer_open(kvi_wal_writer_t *writer, const kvi_wal_options_t *options,
-                                bool direct);
+                                const kvi_key_counts_t *counts, bool direct);
 /* Closes the files; nothing is written or synced. */
 void kvi_wal_writer_close(kvi_wal_writer_t *writer);
 

@@ -384,6 +384,77 @@ static void different_engines_become_equal(void **state)
     kvi_db_close(b);
 }
 
+/* What a log gives back is what was done, errors included. */
+static void replaying_gives_the_same(void **state)
+{
+    (void)state;
+    maker_t maker = {.random = {test_seed()}};
+    kvi_db_t *const a = open_db("hash");
+    kvi_db_t *const b = open_db("hash");
+    kvi_batch_t batch = {0};
+    int64_t now_ms = NOW - 3000;
+    for (int i = 0; i < 2000; i++) {
+        now_ms += (int64_t)below(&maker, 5) - 1;
+        const bool atomic = below(&maker, 3) == 0;
+        fill_common(&batch, &maker, now_ms, atomic ? KVI_BATCH_ATOMIC : 0);
+        if (!atomic && below(&maker, 2) == 0) {
+            const kvi_op_t range = {.kind = KVI_OP_DELETE_RANGE}; /* ends a group */
+            append(&batch, &range);
+        }
+        const kv_slice_t bytes = kvi_batch_bytes(&batch);
+        assert_int_equal(kvi_db_replay(b, bytes), kvi_db_apply(a, bytes, NULL));
+        if (i % 50 == 0) {
+            assert_same_data(a, b);
+        }
+    }
+    assert_same_data(a, b);
+    kvi_batch_close(&batch);
+    kvi_db_close(a);
+    kvi_db_close(b);
+}
+
+static void replaying_refuses_every_cut(void **state)
+{
+    (void)state;
+    maker_t maker = {.random = {test_seed()}};
+    kvi_batch_t batch = {0};
+    fill(&batch, &maker, KVI_OP_KIND_END - 1, 100, 0);
+    const kv_slice_t whole = kvi_batch_bytes(&batch);
+    for (size_t size = 0; size < whole.size; size++) {
+        kvi_db_t *const db = open_db("hash");
+        char *const copy = malloc(size + 1);
+        assert_non_null(copy);
+        memcpy(copy + 1, whole.data, size);
+        assert_int_equal(kvi_db_replay(db, (kv_slice_t){copy + 1, size}), KV_CORRUPT);
+        free(copy);
+        kvi_db_close(db);
+    }
+    kvi_batch_close(&batch);
+}
+
+static void replaying_tells_that_memory_is_short(void **state)
+{
+    (void)state;
+    static char value[1 << 20];
+    kvi_db_t *db;
+    const kvi_db_options_t options = {.keyspaces = KEYSPACES, .memory_limit = 4 << 20};
+    assert_int_equal(kvi_db_open(&options, &db), KV_OK);
+    kvi_batch_t batch = {0};
+    assert_int_equal(kvi_batch_begin(&batch, NOW, 0), KV_OK);
+    for (char key = 'a'; key < 'i'; key++) {
+        const kvi_op_t put = {.kind = KVI_OP_PUT,
+                              .key = {&key, 1},
+                              .value = {value, sizeof(value)},
+                              .deadline_ms = KVI_NO_DEADLINE};
+        append(&batch, &put);
+    }
+    const kvi_op_t last = {.kind = KVI_OP_PUT, .key = slice("z"), .deadline_ms = KVI_NO_DEADLINE};
+    append(&batch, &last);
+    assert_int_equal(kvi_db_replay(db, kvi_batch_bytes(&batch)), KV_NO_MEMORY);
+    kvi_batch_close(&batch);
+    kvi_db_close(db);
+}
+
 /* An atomic batch that fails at its end leaves a database equal to one that never saw it. */
 static void a_failed_atomic_batch_changes_nothing(void **state)
 {
@@ -448,6 +519,9 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_is_survived),
         cmocka_unit_test(different_engines_become_equal),
         cmocka_unit_test(a_failed_atomic_batch_changes_nothing),
+        cmocka_unit_test(replaying_gives_the_same),
+        cmocka_unit_test(replaying_refuses_every_cut),
+        cmocka_unit_test(replaying_tells_that_memory_is_short),
         cmocka_unit_test(reads_stand_between_their_neighbours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

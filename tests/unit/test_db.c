@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "db/db.h"
+#include "db/load.h"
 
 #define NOW INT64_C(1700000000000)
 
@@ -71,6 +72,43 @@ static void assert_value(fixture_t *fixture, const char *key, const char *value)
 }
 
 /* ---- the database ---- */
+
+static size_t used_by_one_entry(size_t expected, size_t limit)
+{
+    fixture_t fixture = open_db(NULL);
+    kvi_db_load_begin(fixture.db);
+    kvi_db_set_memory_limit(fixture.db, limit);
+    kvi_keyspace_expect(fixture.keyspace, expected);
+    assert_int_equal(kvi_db_memory_used(fixture.db), 0);
+    put(&fixture, "a", "b");
+    assert_value(&fixture, "a", "b");
+    const size_t used = kvi_db_memory_used(fixture.db);
+    /* Once: what comes after a clear is unknown. */
+    assert_int_equal(kvi_keyspace_clear(fixture.keyspace), KV_OK);
+    put(&fixture, "a", "b");
+    assert_true(kvi_db_memory_used(fixture.db) < (1 << 20));
+    kvi_db_load_end(fixture.db);
+    close_db(&fixture);
+    return used;
+}
+
+static void test_room_for_what_is_expected(void **state)
+{
+    (void)state;
+    const size_t usual = used_by_one_entry(0, 0);
+    const size_t ahead = used_by_one_entry(1000000, 0);
+    assert_true(usual < (1 << 20));
+    assert_true(ahead > (4 << 20));
+    assert_true(used_by_one_entry(1000000, 4 << 20) <= 4 << 20); /* no room for so much */
+    /* Nobody expects anything any more when the loading is over. */
+    fixture_t fixture = open_db(NULL);
+    kvi_db_load_begin(fixture.db);
+    kvi_keyspace_expect(fixture.keyspace, 1000000);
+    kvi_db_load_end(fixture.db);
+    put(&fixture, "a", "b");
+    assert_int_equal(kvi_db_memory_used(fixture.db), usual);
+    close_db(&fixture);
+}
 
 static void test_defaults_and_limits(void **state)
 {
@@ -459,6 +497,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults_and_limits),
+        cmocka_unit_test(test_room_for_what_is_expected),
         cmocka_unit_test(test_an_empty_keyspace_holds_next_to_nothing),
         cmocka_unit_test(test_an_empty_keyspace_answers_everything),
         cmocka_unit_test(test_a_key_is_there_in_the_millisecond_of_its_deadline),

@@ -140,14 +140,42 @@ static void headers_are_read_back(void **state)
     unsigned char bytes[KVI_SEGMENT_HEADER_BYTES];
     kvi_segment_header_t read;
     const kvi_segment_header_t header = {3, 1000, 65536, 0xdeadbeef};
-    kvi_segment_header_encode(&header, bytes);
+    kvi_segment_header_encode(&header, NULL, bytes);
     assert_int_equal(kvi_segment_header_decode(bytes, &read), KV_OK);
     assert_int_equal(read.sequence, header.sequence);
     assert_int_equal(read.first_lsn, header.first_lsn);
     assert_int_equal(read.bytes, header.bytes);
     assert_int_equal(read.salt, header.salt);
+    kvi_key_counts_t counts;
+    kvi_segment_counts_decode(bytes, &counts);
+    assert_int_equal(counts.count, 0);
     bytes[4000] ^= 1;
     assert_int_equal(kvi_segment_header_decode(bytes, &read), KV_CORRUPT);
+}
+
+static void counts_of_keys_are_read_back(void **state)
+{
+    (void)state;
+    unsigned char bytes[KVI_SEGMENT_HEADER_BYTES];
+    kvi_segment_header_t read;
+    const kvi_segment_header_t header = {3, 1000, 65536, 0xdeadbeef};
+    kvi_key_counts_t counts = {.count = KVI_KEY_COUNTS_MAX};
+    for (uint32_t i = 0; i < KVI_KEY_COUNTS_MAX; i++) {
+        counts.of[i] = (kvi_key_count_t){.keyspace = 7 * i, .keys = UINT64_MAX - i};
+    }
+    kvi_segment_header_encode(&header, &counts, bytes);
+    assert_int_equal(kvi_segment_header_decode(bytes, &read), KV_OK);
+    assert_int_equal(read.salt, header.salt);
+    kvi_key_counts_t again;
+    kvi_segment_counts_decode(bytes, &again);
+    assert_int_equal(again.count, KVI_KEY_COUNTS_MAX);
+    for (uint32_t i = 0; i < KVI_KEY_COUNTS_MAX; i++) {
+        assert_int_equal(again.of[i].keyspace, 7 * i);
+        assert_true(again.of[i].keys == UINT64_MAX - i);
+    }
+    bytes[44] = bytes[45] = 0xff; /* more than fit */
+    kvi_segment_counts_decode(bytes, &again);
+    assert_int_equal(again.count, KVI_KEY_COUNTS_MAX);
 }
 
 static void frames_are_read_back(void **state)
@@ -509,6 +537,50 @@ static void wait_durable(rig_t *rig, waiter_t *waiter, uint64_t lsn)
     kvi_os_unlock(&waiter->mutex);
 }
 
+/* A new segment says how many keys there are, so that a start can make room. */
+static void segments_count_keys(void **state)
+{
+    (void)state;
+    enum { KEYS = 2000, BYTES = 700 };
+    rig_t rig;
+    rig_open(&rig, KVI_SYNC_ALWAYS, true);
+    char value[BYTES + 1];
+    memset(value, 'v', BYTES);
+    value[BYTES] = '\0';
+    for (unsigned i = 0; i < KEYS; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "%u", i);
+        kvi_op_t op = put_op(key, value);
+        op.keyspace = i % 500 == 0 ? 1 : 3;
+        kvi_op_result_t result;
+        kvi_commit_submit(rig.commit, &op, 1000, &result);
+        assert_int_equal(result.status, KV_OK);
+        (void)rig.commit->ops->end_turn(rig.commit);
+        assert_int_equal(rig.commit->ops->flush(rig.commit), KV_OK);
+        while (kvi_commit_wal_step(rig.commit, 0)) {
+        }
+    }
+    kvi_key_counts_t counts;
+    uint64_t bytes;
+    kvi_wal_key_counts(rig.files, &counts, &bytes);
+    assert_int_equal(counts.count, 1);
+    assert_int_equal(counts.of[0].keyspace, 3);
+    assert_in_range(counts.of[0].keys, 1000, KEYS);
+    assert_true(bytes >= (uint64_t)KEYS * BYTES);
+    /* Begun at a start, it knows exactly. */
+    rig_stop(&rig);
+    kvi_wal_report_t report;
+    const kvi_wal_visitor_t nobody = {.context = NULL};
+    assert_int_equal(kvi_wal_read(rig.files, 0, &nobody, &report), KV_OK);
+    rig.options.next_lsn = report.last_lsn + 1;
+    rig.options.next_sequence = report.next_sequence;
+    assert_int_equal(kvi_commit_wal_open(rig.db, &rig.options, &rig.commit), KV_OK);
+    kvi_wal_key_counts(rig.files, &counts, &bytes);
+    assert_int_equal(counts.count, 1);
+    assert_int_equal(counts.of[0].keys, KEYS - KEYS / 500);
+    rig_close(&rig);
+}
+
 static void the_thread_writes_what_the_executor_hands_over(void **state)
 {
     (void)state;
@@ -650,6 +722,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(headers_are_read_back),
+        cmocka_unit_test(counts_of_keys_are_read_back),
+        cmocka_unit_test(segments_count_keys),
         cmocka_unit_test(frames_are_read_back),
         cmocka_unit_test(names_are_read_back),
         cmocka_unit_test(a_turn_is_one_batch),
