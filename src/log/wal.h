@@ -33,7 +33,7 @@
 typedef struct kvi_wal_options {
     kvi_files_t *files;     /* borrowed; outlives the log */
     kvi_sync_t sync;        /* KVI_SYNC_DEFAULT: everysec */
-    uint64_t segment_bytes; /* most of a segment; the first ones of a database are smaller. Default
+    uint64_t segment_bytes; /* most of a segment; the first ones of a process are smaller. Default
                                 KVI_WAL_SEGMENT_BYTES; rounded up to KVI_DIRECT_BYTES */
     uint64_t next_lsn;      /* of the next batch: the report's last_lsn + 1. 0 is 1 */
     uint64_t next_sequence; /* the report's. 0 is 1 */

@@ -16,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "log/frame.h"
+#include "log/read_ahead.h"
 
 #include <concordkv/kv_memory.h>
 
@@ -47,11 +48,18 @@ typedef struct reader {
     bool is_last;
     bool is_next; /* the segment behind it is the one that came next */
 
-    /* A window on its bytes. */
-    unsigned char *window;
-    size_t window_capacity;
+    /* A window on its bytes, in one of two rooms. The other room is where the piece behind the
+     * window is read to meanwhile: to its second half, because the end of the window, a frame
+     * that goes on in the next piece, is then put before it. */
+    unsigned char *rooms[2]; /* each of two times capacity; NULL: not needed so far */
+    size_t capacity;         /* of a piece */
+    unsigned room;           /* of the window */
+    const unsigned char *window;
     uint64_t window_at;
     size_t window_size;
+    kvi_read_ahead_t *ahead;
+    bool asked;    /* the piece behind the window is being read */
+    bool no_ahead; /* nobody can */
 } reader_t;
 
 /* ---- refusals ---- */
@@ -81,20 +89,112 @@ static kv_status_t refuse(reader_t *reader, kv_status_t status, const char *what
 
 /* ---- bytes ---- */
 
+static bool make_room(reader_t *reader, unsigned room)
+{
+    if (reader->rooms[room] == NULL) {
+        reader->rooms[room] = kv_store_aligned_alloc(KVI_DIRECT_BYTES, 2 * reader->capacity);
+    }
+    return reader->rooms[room] != NULL;
+}
+
+static void free_rooms(reader_t *reader)
+{
+    kv_store_free(reader->rooms[0]);
+    kv_store_free(reader->rooms[1]);
+    reader->rooms[0] = reader->rooms[1] = NULL;
+}
+
+/* What was asked for is not wanted any more. */
+static void forget_ahead(reader_t *reader)
+{
+    size_t got;
+    if (reader->asked) {
+        (void)kvi_read_ahead_take(reader->ahead, &got);
+        reader->asked = false;
+    }
+}
+
 static bool grow_window(reader_t *reader, size_t size)
 {
-    if (size <= reader->window_capacity) {
-        return true;
+    if (size > reader->capacity) {
+        size_t capacity = reader->capacity == 0 ? WINDOW_BYTES : reader->capacity;
+        while (capacity < size) {
+            capacity *= 2;
+        }
+        forget_ahead(reader);
+        free_rooms(reader);
+        reader->capacity = capacity;
+        reader->window_size = 0;
     }
-    size_t capacity = reader->window_capacity == 0 ? WINDOW_BYTES : reader->window_capacity;
-    while (capacity < size) {
-        capacity *= 2;
+    return make_room(reader, reader->room);
+}
+
+/* Has the piece behind the window read, if the file goes on there. */
+static void ask_ahead(reader_t *reader)
+{
+    const uint64_t behind = reader->window_at + reader->window_size;
+    const unsigned other = 1 - reader->room;
+    if (behind >= reader->size || reader->no_ahead) {
+        return;
     }
-    kv_store_free(reader->window);
-    reader->window = kv_store_aligned_alloc(KVI_DIRECT_BYTES, capacity);
-    reader->window_capacity = reader->window != NULL ? capacity : 0;
+    if (reader->ahead == NULL) {
+        reader->ahead = kvi_read_ahead_open(reader->files);
+    }
+    if (reader->ahead == NULL || !make_room(reader, other)) {
+        reader->no_ahead = true;
+        return;
+    }
+    kvi_read_ahead_ask(reader->ahead, reader->file, behind, reader->rooms[other] + reader->capacity,
+                       reader->capacity);
+    reader->asked = true;
+}
+
+/* Moves the window on to the piece that was read ahead, and keeps what it shows from first on. */
+static kv_status_t take_ahead(reader_t *reader, uint64_t first)
+{
+    size_t got = 0;
+    const unsigned other = 1 - reader->room;
+    const kv_status_t status = kvi_read_ahead_take(reader->ahead, &got);
+    reader->asked = false;
+    if (status != KV_OK) {
+        return status;
+    }
+    const size_t passed = (size_t)(first - reader->window_at);
+    const size_t kept = reader->window_size - passed;
+    unsigned char *const window = reader->rooms[other] + reader->capacity - kept;
+    memcpy(window, reader->window + passed, kept);
+    reader->room = other;
+    reader->window = window;
+    reader->window_at = first;
+    reader->window_size = kept + got;
+    return KV_OK;
+}
+
+static kv_status_t read_window(reader_t *reader, uint64_t first)
+{
+    unsigned char *const window = reader->rooms[reader->room] + reader->capacity;
+    forget_ahead(reader);
+    reader->window = window;
+    reader->window_at = first;
     reader->window_size = 0;
-    return reader->window != NULL;
+    return reader->files->ops->read_at(reader->file, first, window, reader->capacity,
+                                       &reader->window_size);
+}
+
+/* A window from first on, of at least needed bytes unless the file ends. */
+static kv_status_t move_window(reader_t *reader, uint64_t first, size_t needed)
+{
+    if (!grow_window(reader, needed)) {
+        return KV_NO_MEMORY;
+    }
+    const bool follows =
+        first >= reader->window_at && first <= reader->window_at + reader->window_size;
+    const kv_status_t status =
+        reader->asked && follows ? take_ahead(reader, first) : read_window(reader, first);
+    if (status == KV_OK) {
+        ask_ahead(reader);
+    }
+    return status;
 }
 
 /* Points *bytes to those from offset on; *size, asked for and given, shrinks at the file's end. */
@@ -112,13 +212,7 @@ static kv_status_t look_at(reader_t *reader, uint64_t offset, uint64_t *size,
     if (offset < reader->window_at || end > reader->window_at + reader->window_size) {
         const uint64_t first = offset & ~(uint64_t)(KVI_DIRECT_BYTES - 1);
         const uint64_t needed = (end - first + KVI_DIRECT_BYTES - 1) & ~(KVI_DIRECT_BYTES - 1);
-        if (!grow_window(reader, (size_t)needed)) {
-            return KV_NO_MEMORY;
-        }
-        reader->window_at = first;
-        reader->window_size = 0;
-        const kv_status_t status = reader->files->ops->read_at(
-            reader->file, first, reader->window, reader->window_capacity, &reader->window_size);
+        const kv_status_t status = move_window(reader, first, (size_t)needed);
         if (status != KV_OK) {
             return status;
         }
@@ -439,6 +533,7 @@ static kv_status_t read_segment(reader_t *reader, kvi_wal_name_t name, const kvi
     if (status == KV_OK) {
         status = read_open_segment(reader, name);
     }
+    forget_ahead(reader);
     reader->files->ops->close(reader->file);
     reader->file = NULL;
     if (status == KV_OK) {
@@ -505,7 +600,8 @@ static kv_status_t read_log(reader_t *reader)
         status = read_names(reader, names, count);
     }
     kv_store_free(names);
-    kv_store_free(reader->window);
+    kvi_read_ahead_close(reader->ahead);
+    free_rooms(reader);
     return status;
 }
 
@@ -547,14 +643,14 @@ static void read_key_counts(reader_t *reader, kvi_wal_name_t name, kvi_key_count
     size_t got = 0;
     kvi_wal_name_print(name, reader->name);
     if (open_segment(reader) == KV_OK && grow_window(reader, KVI_SEGMENT_HEADER_BYTES) &&
-        reader->files->ops->read_at(reader->file, 0, reader->window, KVI_SEGMENT_HEADER_BYTES,
+        reader->files->ops->read_at(reader->file, 0, reader->rooms[0], KVI_SEGMENT_HEADER_BYTES,
                                     &got) == KV_OK &&
         got == KVI_SEGMENT_HEADER_BYTES &&
-        kvi_segment_header_decode(reader->window, &reader->header) == KV_OK) {
-        kvi_segment_counts_decode(reader->window, counts);
+        kvi_segment_header_decode(reader->rooms[0], &reader->header) == KV_OK) {
+        kvi_segment_counts_decode(reader->rooms[0], counts);
     }
     reader->files->ops->close(reader->file);
-    kv_store_free(reader->window);
+    free_rooms(reader);
 }
 
 void kvi_wal_key_counts(kvi_files_t *files, kvi_key_counts_t *counts, uint64_t *log_bytes)

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The first segment of a database; each new one is twice the last until the largest size. */
+/* The first segment of a process; each new one is twice the last until the largest size. */
 #define FIRST_SEGMENT_BYTES ((uint64_t)4 << 20)
 #define BLOCK ((size_t)KVI_DIRECT_BYTES)
 
@@ -225,12 +225,12 @@ bool kvi_wal_writer_lacks_spare(const kvi_wal_writer_t *writer, uint64_t payload
     return true;
 }
 
-/* What a new segment should have. */
+/* What a new segment should have. Those who open the log wait for the first one. */
 static uint64_t usual_bytes(const kvi_wal_writer_t *writer)
 {
     const uint64_t max = writer->segment_bytes_max;
     uint64_t bytes = FIRST_SEGMENT_BYTES;
-    if (writer->segment_count > 0) {
+    if (writer->file != NULL) {
         bytes = writer->segments[writer->segment_count - 1].bytes * 2;
     }
     return bytes < max ? bytes : max;

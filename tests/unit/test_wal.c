@@ -692,6 +692,77 @@ static void writes_wait_for_a_late_sync(void **state)
     rig_close(&rig);
 }
 
+/* ---- reading ahead ---- */
+
+enum { LONG_BATCHES = 24, LONG_BYTES_MAX = 700000 };
+
+static char long_batch[LONG_BYTES_MAX];
+
+/* Frames of all sizes, so that they end anywhere in what is read at a time. */
+static kv_slice_t make_long_batch(uint64_t lsn)
+{
+    const size_t size = lsn % 4 == 0 ? LONG_BYTES_MAX - (size_t)lsn * 1001 : (size_t)lsn * 3001;
+    for (size_t i = 0; i < size; i++) {
+        long_batch[i] = (char)(lsn + i / 3);
+    }
+    return (kv_slice_t){long_batch, size};
+}
+
+static kv_status_t check_long_batch(void *context, uint64_t lsn, uint64_t term, kv_slice_t bytes)
+{
+    (void)context;
+    (void)term;
+    const kv_slice_t expected = make_long_batch(lsn);
+    assert_int_equal(bytes.size, expected.size);
+    assert_memory_equal(bytes.data, expected.data, expected.size);
+    return KV_OK;
+}
+
+static void long_segments_are_read_ahead(void **state)
+{
+    (void)state;
+    rig_t rig;
+    rig_open(&rig, KVI_SYNC_NO, true);
+    rig_stop(&rig);
+    rig.options.segment_bytes = 16 << 20;
+    rig.options.next_sequence = 2;
+    assert_int_equal(kvi_commit_wal_open(rig.db, &rig.options, &rig.commit), KV_OK);
+    for (uint64_t lsn = 1; lsn <= LONG_BATCHES; lsn++) {
+        const kv_slice_t bytes = make_long_batch(lsn);
+        while (rig.commit->ops->reserve(rig.commit, bytes.size) == KV_BUSY) {
+            assert_int_equal(rig.commit->ops->flush(rig.commit), KV_OK);
+        }
+        rig.commit->ops->append_batch(rig.commit, bytes, KVI_SYNC_DEFAULT);
+        (void)rig.commit->ops->end_turn(rig.commit);
+        assert_int_equal(rig.commit->ops->flush(rig.commit), KV_OK);
+    }
+    rig_stop(&rig);
+    const kvi_wal_visitor_t visitor = {.batch = check_long_batch};
+    kvi_wal_report_t report;
+    const uint64_t before = kvi_sim_operations(rig.files);
+    assert_int_equal(kvi_wal_read(rig.files, 0, &visitor, &report), KV_OK);
+    assert_int_equal(report.last_lsn, LONG_BATCHES);
+    const uint64_t operations = kvi_sim_operations(rig.files) - before;
+    assert_true(operations > 12); /* the segments have many pieces */
+    /* Whoever reads, an error is an error, unless nobody needs what could not be read. */
+    uint64_t unneeded = 0;
+    for (uint64_t i = 1; i <= operations; i++) {
+        kvi_sim_fault(rig.files, kvi_sim_operations(rig.files) + i, KVI_SIM_ERROR);
+        const kv_status_t status = kvi_wal_read(rig.files, 0, &visitor, &report);
+        assert_true(kvi_sim_struck(rig.files));
+        unneeded += status == KV_OK;
+        if (status == KV_OK) {
+            assert_int_equal(report.last_lsn, LONG_BATCHES);
+        } else {
+            assert_int_equal(status, KV_IO);
+            assert_int_equal(strncmp(kvi_files_reason(), "cannot ", 7), 0);
+        }
+    }
+    assert_true(unneeded <= 2);
+    kvi_sim_fault(rig.files, 0, KVI_SIM_NONE);
+    rig_close(&rig);
+}
+
 /* ---- nothing ---- */
 
 static void the_log_that_keeps_nothing(void **state)
@@ -740,6 +811,7 @@ int main(void)
         cmocka_unit_test(reading_begins_after_a_snapshot),
         cmocka_unit_test(the_thread_writes_what_the_executor_hands_over),
         cmocka_unit_test(writes_wait_for_a_late_sync),
+        cmocka_unit_test(long_segments_are_read_ahead),
         cmocka_unit_test(the_log_that_keeps_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
