@@ -25,13 +25,15 @@
 typedef struct kvi_commit kvi_commit_t;
 
 typedef struct kvi_commit_state {
-    uint64_t lsn;         /* of the last batch that end_turn took */
-    uint64_t written_lsn; /* the system has it */
-    uint64_t durable_lsn; /* stable storage has it */
-    uint64_t log_bytes;   /* of all segments that are kept */
-    uint64_t synced_ns;   /* how long the last sync took */
-    kv_status_t status;   /* KV_OK, or the first error; writes are refused then */
-    char reason[256];     /* of the error, a sentence; "" */
+    uint64_t lsn;          /* of the last batch that end_turn took */
+    uint64_t written_lsn;  /* the system has it */
+    uint64_t durable_lsn;  /* stable storage has it */
+    uint64_t log_bytes;    /* of all segments that are kept */
+    uint64_t queued_bytes; /* taken, and not written yet */
+    uint64_t synced_ns;    /* how long the last sync took */
+    uint64_t late_syncs;   /* syncs that took so long that writes had to wait */
+    kv_status_t status;    /* KV_OK, or the first error; writes are refused then */
+    char reason[256];      /* of the error, a sentence; "" */
 } kvi_commit_state_t;
 
 typedef struct kvi_commit_ops {

@@ -53,7 +53,9 @@ typedef struct executor {
     uint64_t lsn;
     uint64_t handed_lsn; /* of the last batch that end_turn took */
     uint64_t awaited;
-    bool refused; /* because the disk is full */
+    bool refused;           /* because the disk is full */
+    uint64_t late_begun_ns; /* of the last late sync that a write met */
+    uint64_t late_syncs;
 } executor_t;
 
 typedef struct shared {
@@ -187,10 +189,15 @@ static kv_status_t refuse_for_room(wal_commit_t *wal, size_t bytes)
     return KV_BUSY;
 }
 
-static bool sync_is_late(const wal_commit_t *wal)
+static bool sync_is_late(wal_commit_t *wal)
 {
     const uint64_t begun = wal->sync_begun_ns;
-    return begun != 0 && kvi_os_monotonic_ns() - begun > wal->late_sync_ns;
+    if (begun == 0 || kvi_os_monotonic_ns() - begun <= wal->late_sync_ns) {
+        return false;
+    }
+    wal->executor.late_syncs += wal->executor.late_begun_ns != begun;
+    wal->executor.late_begun_ns = begun;
+    return true;
 }
 
 static kv_status_t wal_reserve(kvi_commit_t *commit, size_t bytes)
@@ -677,7 +684,9 @@ static void wal_state(const kvi_commit_t *commit, kvi_commit_state_t *state)
         .written_lsn = wal->written,
         .durable_lsn = wal->durable,
         .log_bytes = wal->log_bytes,
+        .queued_bytes = wal->queued,
         .synced_ns = wal->synced_ns,
+        .late_syncs = wal->executor.late_syncs,
         .status = KV_OK,
     };
     if (wal->failed) {

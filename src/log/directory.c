@@ -386,6 +386,7 @@ static kv_status_t begin(kvi_directory_t *directory, kvi_files_t *backup_files)
     const kv_status_t status = kvi_snapshot_begin(&options, &directory->snapshot);
     if (status != KV_OK) {
         directory->state.last_status = status;
+        directory->state.failures++;
         (void)snprintf(directory->state.last_reason, sizeof(directory->state.last_reason), "%s",
                        status == KV_BUSY ? "a keyspace is being converted; try again later"
                                          : kv_status_text(status));
@@ -420,6 +421,7 @@ static void end(kvi_directory_t *directory)
     kvi_snapshot_state(directory->snapshot, &result);
     state->running = false;
     state->last_status = result.status;
+    state->failures = result.status == KV_OK ? 0 : state->failures + 1;
     (void)snprintf(state->last_reason, sizeof(state->last_reason), "%s", result.reason);
     state->last_ns = kvi_os_monotonic_ns() - directory->snapshot_begun_ns;
     state->last_longest_step_ns = result.longest_step_ns;
@@ -538,6 +540,11 @@ void kvi_directory_set_snapshot_log_bytes(kvi_directory_t *directory, uint64_t b
     directory->options.snapshot_log_bytes = bytes;
 }
 
+void kvi_directory_set_compress(kvi_directory_t *directory, bool compress)
+{
+    directory->options.compress = compress;
+}
+
 void kvi_directory_state(kvi_directory_t *directory, kvi_directory_state_t *state)
 {
     if (directory->snapshot != NULL) {
@@ -545,6 +552,7 @@ void kvi_directory_state(kvi_directory_t *directory, kvi_directory_state_t *stat
         kvi_snapshot_state(directory->snapshot, &running);
         directory->state.entries = running.entries;
         directory->state.entries_expected = running.entries_expected;
+        directory->state.memory_bytes = running.memory_bytes_max;
     }
     directory->state.changes = kvi_db_changes(directory->db) - directory->changes_saved;
     directory->state.log_bytes = log_since(directory);

@@ -62,6 +62,7 @@ typedef struct kvi_directory_state {
     uint64_t lsn;     /* of the running one */
     uint64_t entries; /* of the running one, written so far, of entries_expected */
     uint64_t entries_expected;
+    size_t memory_bytes; /* of the running one: most that its chunks took so far */
     uint64_t started_ms; /* when the running one was begun; wall time */
     uint64_t changes;    /* since the last snapshot was begun: kvi_db_changes */
     uint64_t log_bytes;  /* since the last snapshot, about */
@@ -74,6 +75,7 @@ typedef struct kvi_directory_state {
     uint64_t last_longest_step_ns;
     size_t last_memory_bytes; /* most that its chunks took */
     kv_status_t last_status;  /* of the last try */
+    uint64_t failures;        /* tries in a row that failed, up to the last one */
     char last_reason[256];    /* why it failed; "" */
 } kvi_directory_state_t;
 
@@ -102,8 +104,9 @@ kv_status_t kvi_directory_backup(kvi_directory_t *directory, const char *path);
 kv_status_t kvi_directory_save(kvi_directory_t *directory);
 /* Waits for the running snapshot, if there is one; its status. */
 kv_status_t kvi_directory_wait(kvi_directory_t *directory);
-/* Changes while open. */
+/* Change while open; whether snapshots are compressed from the next one on. */
 void kvi_directory_set_snapshot_log_bytes(kvi_directory_t *directory, uint64_t bytes);
+void kvi_directory_set_compress(kvi_directory_t *directory, bool compress);
 void kvi_directory_state(kvi_directory_t *directory, kvi_directory_state_t *state);
 
 #endif

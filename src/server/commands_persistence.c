@@ -192,10 +192,29 @@ static void print_loading(const kvi_request_t *request, kvi_text_t *text)
                    bytes > 0 ? (double)seconds * (double)(all - bytes) / (double)bytes : 1.0);
 }
 
-static void print_snapshot(const kvi_directory_state_t *state, int64_t now_ms, kvi_text_t *text)
+/* Nothing is forked, so no page is copied on writing: in its stead the memory of the chunks. */
+static void print_extra_memory(const kvi_directory_state_t *state, kvi_text_t *text)
+{
+    const size_t now = state->running ? state->memory_bytes : 0;
+    const double part = state->running && state->entries_expected > 0
+                            ? (double)state->entries * 100 / (double)state->entries_expected
+                            : 0;
+    kvi_text_print(text, "current_cow_peak:%zu\r\ncurrent_cow_size:%zu\r\n", now, now);
+    kvi_text_print(text, "current_cow_size_age:0\r\ncurrent_fork_perc:%.2f\r\n",
+                   part < 100 ? part : 100);
+    kvi_text_print(text, "rdb_last_cow_size:%zu\r\naof_last_cow_size:%zu\r\n",
+                   state->last_memory_bytes, state->last_memory_bytes);
+    kvi_text_print(text, "module_fork_in_progress:0\r\nmodule_fork_last_cow_size:0\r\n");
+}
+
+/* A snapshot is what Redis has two things for: it is loaded as a dump is, and makes the log before
+ * it superfluous as a rewrite does. So it has both names. */
+static void print_snapshot(const kvi_request_t *request, const kvi_directory_state_t *state,
+                           kvi_text_t *text)
 {
     const bool saves = state->running && !state->backup;
-    const int64_t since_s = (now_ms - (int64_t)state->started_ms) / 1000;
+    const int64_t since_s = (request->now_ms - (int64_t)state->started_ms) / 1000;
+    const int64_t last_s = state->saves > 0 ? (int64_t)(state->last_ns / UINT64_C(1000000000)) : -1;
     const char *const status = state->last_status == KV_OK ? "ok" : "err";
     kvi_text_print(text, "current_save_keys_processed:%" PRIu64 "\r\n",
                    state->running ? state->entries : 0);
@@ -205,12 +224,16 @@ static void print_snapshot(const kvi_directory_state_t *state, int64_t now_ms, k
     kvi_text_print(text, "rdb_bgsave_in_progress:%d\r\nrdb_last_save_time:%" PRId64 "\r\n", saves,
                    state->last_ms / 1000);
     kvi_text_print(text, "rdb_last_bgsave_status:%s\r\nrdb_last_bgsave_time_sec:%" PRId64 "\r\n",
-                   status,
-                   state->saves > 0 ? (int64_t)(state->last_ns / UINT64_C(1000000000)) : -1);
+                   status, last_s);
     kvi_text_print(text, "rdb_current_bgsave_time_sec:%" PRId64 "\r\nrdb_saves:%" PRIu64 "\r\n",
                    saves ? since_s : -1, state->saves);
-    kvi_text_print(text, "aof_rewrite_in_progress:%d\r\naof_rewrite_scheduled:0\r\n", saves);
-    kvi_text_print(text, "aof_last_bgrewrite_status:%s\r\n", status);
+    kvi_text_print(text, "aof_rewrite_in_progress:%d\r\naof_rewrite_scheduled:%d\r\n", saves,
+                   request->server->snapshot_asked);
+    kvi_text_print(text, "aof_last_rewrite_time_sec:%" PRId64 "\r\n", last_s);
+    kvi_text_print(text, "aof_current_rewrite_time_sec:%" PRId64 "\r\n", saves ? since_s : -1);
+    kvi_text_print(text, "aof_last_bgrewrite_status:%s\r\naof_rewrites:%" PRIu64 "\r\n", status,
+                   state->saves);
+    kvi_text_print(text, "aof_rewrites_consecutive_failures:%" PRIu64 "\r\n", state->failures);
     kvi_text_print(text, "backup_in_progress:%d\r\nsnapshot_last_lsn:%" PRIu64 "\r\n",
                    state->running && state->backup, state->last_lsn);
     kvi_text_print(text, "snapshot_last_entries:%" PRIu64 "\r\nsnapshot_last_bytes:%" PRIu64 "\r\n",
@@ -220,17 +243,24 @@ static void print_snapshot(const kvi_directory_state_t *state, int64_t now_ms, k
     kvi_text_print(text, "snapshot_last_reason:%s\r\n", state->last_reason);
 }
 
-static void print_log(const kvi_request_t *request, kvi_text_t *text)
+static void print_log(const kvi_request_t *request, const kvi_directory_state_t *state,
+                      kvi_text_t *text)
 {
-    kvi_commit_t *const commit = request->server->commit;
+    const kvi_server_t *const server = request->server;
+    kvi_commit_t *const commit = server->commit;
     kvi_commit_state_t log = {.status = KV_OK};
     commit->ops->state(commit, &log);
+    const uint64_t base = log.log_bytes > state->log_bytes ? log.log_bytes - state->log_bytes : 0;
     kvi_text_print(text, "aof_enabled:%d\r\naof_last_write_status:%s\r\n",
-                   request->server->directory != NULL, log.status == KV_OK ? "ok" : "err");
-    kvi_text_print(text, "aof_current_size:%" PRIu64 "\r\nlog_sync:%s\r\n", log.log_bytes,
-                   request->server->config.sync);
-    kvi_text_print(text, "log_lsn:%" PRIu64 "\r\nlog_written_lsn:%" PRIu64 "\r\n", log.lsn,
-                   log.written_lsn);
+                   server->directory != NULL, log.status == KV_OK ? "ok" : "err");
+    kvi_text_print(text, "aof_current_size:%" PRIu64 "\r\naof_base_size:%" PRIu64 "\r\n",
+                   log.log_bytes, base);
+    kvi_text_print(text, "aof_pending_rewrite:%d\r\naof_buffer_length:%" PRIu64 "\r\n",
+                   server->snapshot_asked, log.queued_bytes);
+    kvi_text_print(text, "aof_pending_bio_fsync:%d\r\naof_delayed_fsync:%" PRIu64 "\r\n",
+                   log.durable_lsn < log.written_lsn, log.late_syncs);
+    kvi_text_print(text, "log_sync:%s\r\nlog_lsn:%" PRIu64 "\r\nlog_written_lsn:%" PRIu64 "\r\n",
+                   server->config.sync, log.lsn, log.written_lsn);
     kvi_text_print(text, "log_durable_lsn:%" PRIu64 "\r\nlog_last_sync_usec:%" PRIu64 "\r\n",
                    log.durable_lsn, log.synced_ns / 1000);
     kvi_text_print(text, "log_status:%s\r\nlog_reason:%s\r\n",
@@ -240,7 +270,10 @@ static void print_log(const kvi_request_t *request, kvi_text_t *text)
 static void print_loaded(const kvi_request_t *request, kvi_text_t *text)
 {
     const kvi_recovery_report_t *const loaded = &request->server->loaded;
-    kvi_text_print(text, "rdb_last_load_keys_loaded:%" PRIu64 "\r\n", loaded->snapshot_entries);
+    /* Late keys are loaded too, and go soon after, as logged batches. */
+    kvi_text_print(text,
+                   "rdb_last_load_keys_expired:0\r\nrdb_last_load_keys_loaded:%" PRIu64 "\r\n",
+                   loaded->snapshot_entries);
     kvi_text_print(text, "load_log_batches:%" PRIu64 "\r\nload_torn_bytes:%" PRIu64 "\r\n",
                    loaded->wal.batches, loaded->wal.torn_bytes);
     kvi_text_print(text, "load_usec:%" PRIu64 "\r\n", loaded->nanoseconds / 1000);
@@ -254,7 +287,8 @@ void kvi_info_persistence(const kvi_request_t *request, kvi_text_t *text)
         kvi_directory_state(server->directory, &state);
     }
     print_loading(request, text);
-    print_snapshot(&state, request->now_ms, text);
-    print_log(request, text);
+    print_extra_memory(&state, text);
+    print_snapshot(request, &state, text);
+    print_log(request, &state, text);
     print_loaded(request, text);
 }

@@ -108,6 +108,7 @@ void kvi_server_apply_config(kvi_server_t *server)
         kvi_directory_set_snapshot_log_bytes(
             server->directory,
             config->snapshot_log_bytes > 0 ? (uint64_t)config->snapshot_log_bytes : UINT64_MAX);
+        kvi_directory_set_compress(server->directory, config->snapshot_compression);
     }
     kvi_server_look_at_syncs(server);
 }

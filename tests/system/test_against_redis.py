@@ -24,6 +24,15 @@ def pair():
         redis.stop()
 
 
+def test_info_persistence_has_their_names(pair):
+    names = []
+    for server in pair:
+        with Wire(server.port) as wire:
+            lines = wire.call("INFO", "persistence").decode().splitlines()
+        names.append({line.split(":")[0] for line in lines if ":" in line})
+    assert names[0] - names[1] == set()
+
+
 def raw_reply(wire):
     """The bytes of one reply, whatever its kind."""
     line = wire.line()

@@ -126,14 +126,12 @@ def test_settings_while_loading(pause):
         assert told["log_sync"] == "always" and told["log_durable_lsn"] == told["log_lsn"]
 
 
-def end_by_signal(server, wire, number):
+def end_by_signal(server, _, number):
     server.process.send_signal(number)
-    assert wire.ends()
 
 
 def end_by_command(_, wire, *words):
     wire.send(b" ".join(words) + b"\r\n")
-    assert wire.ends()
 
 
 @pytest.mark.parametrize("end, what", [
@@ -146,9 +144,11 @@ def end_by_command(_, wire, *words):
 def test_ends_while_loading(pause, end, what):
     """The load is not finished first: no segment of a log that begins is made, nothing else changes either."""
     with Paused(pause) as server:
-        with server.connect() as wire:
-            assert persistence(wire)["loading"] == "1"
+        with server.connect() as wire, server.connect() as bystander:
+            assert persistence(wire)["loading"] == "1" == persistence(bystander)["loading"]
             end(server, wire, *what)
+            # SHUTDOWN ends its own connection first; those of others when the load has been told.
+            assert bystander.ends()
         pause.release()
         assert server.process.wait(60) == 0
     assert pause.read() == pause.content

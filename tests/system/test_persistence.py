@@ -164,6 +164,38 @@ def test_a_snapshot_begins_by_itself(folder):
         assert wire.call("CONFIG", "SET", "snapshot-log-bytes", "0") == "OK"
 
 
+def test_compression_changes_while_running(folder):
+    with Server("--dir", folder) as server, server.connect() as wire:
+        for i in range(200):
+            wire.call("SET", f"key:{i}", "x" * 1000)
+        sizes = {}
+        for compressed in ("yes", "no", "yes"):
+            assert wire.call("CONFIG", "SET", "snapshot-compression", compressed) == "OK"
+            assert wire.call("SAVE") == "OK"
+            sizes.setdefault(compressed, int(persistence(wire)["snapshot_last_bytes"]))
+        assert sizes["no"] > 200_000 and sizes["yes"] <= sizes["no"]
+        if sizes["yes"] == sizes["no"]:
+            pytest.skip("built without zstd")
+        assert sizes["yes"] < sizes["no"] // 4
+
+
+def test_redis_names_in_info(folder):
+    """With a log there are more than test_against_redis finds in a Redis that has none."""
+    with Server("--dir", folder, "--sync", "always") as server, server.connect() as wire:
+        fill(wire, 100)
+        before = persistence(wire)
+        assert wire.call("SAVE") == "OK"
+        after = persistence(wire)
+    for name in ("aof_base_size", "aof_pending_rewrite", "aof_buffer_length", "aof_pending_bio_fsync", "aof_delayed_fsync",
+                 "aof_rewrites_consecutive_failures", "current_cow_size"):
+        assert int(after[name]) >= 0, name
+    assert before["rdb_changes_since_last_save"] == "100" and after["rdb_changes_since_last_save"] == "0"
+    assert before["aof_rewrites"] == "0" and after["aof_rewrites"] == "1" == after["rdb_saves"]
+    assert before["rdb_last_bgsave_time_sec"] == "-1" and int(after["rdb_last_bgsave_time_sec"]) >= 0
+    assert before["rdb_last_cow_size"] == "0" and int(after["rdb_last_cow_size"]) > 0
+    assert int(after["aof_current_size"]) >= int(after["aof_base_size"])
+
+
 def test_backup_and_restoration(folder, tmp_path):
     copy = str(tmp_path / "copy")
     with Server("--dir", folder) as server, server.connect() as wire:

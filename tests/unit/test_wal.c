@@ -490,6 +490,33 @@ static void a_batch_may_be_larger_than_a_segment(void **state)
     rig_close(&rig);
 }
 
+/* What waits to be written has its room already: turns that the thread has not seen yet must not be
+ * promised the same room again. */
+static void what_waits_has_its_room(void **state)
+{
+    (void)state;
+    static char bytes[4000];
+    rig_t rig;
+    rig_open(&rig, KVI_SYNC_EVERYSEC, true);
+    unsigned turns = 0;
+    for (unsigned round = 0; round < 5; round++) {
+        unsigned taken = 0;
+        while (rig.commit->ops->reserve(rig.commit, sizeof bytes) == KV_OK) {
+            const kv_slice_t batch = {bytes, sizeof bytes};
+            rig.commit->ops->append_batch(rig.commit, batch, KVI_SYNC_DEFAULT);
+            (void)rig.commit->ops->end_turn(rig.commit);
+            /* The present segment and the next one have no more. */
+            assert_in_range(++taken, 1, 2 * 65536 / sizeof bytes);
+        }
+        assert_true(taken > 0);
+        turns += taken;
+        assert_int_equal(rig.commit->ops->reserve(rig.commit, sizeof bytes), KV_BUSY);
+        assert_int_equal(rig.commit->ops->flush(rig.commit), KV_OK);
+        assert_int_equal(rig_state(&rig).durable_lsn, turns);
+    }
+    rig_close(&rig);
+}
+
 static void reading_begins_after_a_snapshot(void **state)
 {
     (void)state;
@@ -682,10 +709,17 @@ static void writes_wait_for_a_late_sync(void **state)
         kvi_os_wait(&slow_disk.changed, &slow_disk.mutex);
     }
     kvi_os_unlock(&slow_disk.mutex);
-    assert_int_equal(rig.commit->ops->reserve(rig.commit, 10), KV_BUSY);
+    kvi_commit_state_t told;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(rig.commit->ops->reserve(rig.commit, 10), KV_BUSY);
+    }
+    rig.commit->ops->state(rig.commit, &told);
+    assert_int_equal(told.late_syncs, 1);
     set_held(false);
     assert_int_equal(rig.commit->ops->flush(rig.commit), KV_OK);
     assert_int_equal(rig.commit->ops->reserve(rig.commit, 10), KV_OK);
+    rig.commit->ops->state(rig.commit, &told);
+    assert_true(told.late_syncs == 1 && told.queued_bytes == 0);
     rig_stop(&rig);
     rig.files->ops = quick_ops;
     check_log(rig.files, "1[strict]");
@@ -808,6 +842,7 @@ int main(void)
         cmocka_unit_test(stale_frames_never_verify),
         cmocka_unit_test(old_segments_go),
         cmocka_unit_test(a_batch_may_be_larger_than_a_segment),
+        cmocka_unit_test(what_waits_has_its_room),
         cmocka_unit_test(reading_begins_after_a_snapshot),
         cmocka_unit_test(the_thread_writes_what_the_executor_hands_over),
         cmocka_unit_test(writes_wait_for_a_late_sync),
