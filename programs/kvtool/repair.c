@@ -19,7 +19,7 @@
 #include "log/snapshot_file.h"
 #include "os/os.h"
 
-#define KEYSPACES_MIN ((size_t)16)
+#define KEYSPACES_DEFAULT ((size_t)16)
 
 typedef struct repair {
     kvi_files_t *from;
@@ -213,8 +213,8 @@ static kv_status_t run(repair_t *repair)
 {
     kvi_metadata_t metadata = {0};
     const kv_status_t known = kvi_metadata_read(repair->from, &metadata);
-    repair->keyspaces =
-        metadata.keyspaces > KEYSPACES_MIN ? (size_t)metadata.keyspaces : KEYSPACES_MIN;
+    /* Exactly as many: those with names come behind. */
+    repair->keyspaces = metadata.keyspaces > 0 ? (size_t)metadata.keyspaces : KEYSPACES_DEFAULT;
     if (known != KV_OK) {
         repair->losses += known == KV_CORRUPT;
         printf("lost: identity and number of keyspaces, %s; %zu numbered ones are made\n",

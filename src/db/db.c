@@ -107,6 +107,19 @@ size_t kvi_db_keyspaces(const kvi_db_t *db)
     return db->keyspace_count;
 }
 
+size_t kvi_db_numbered(const kvi_db_t *db)
+{
+    return db->keyspaces_fixed;
+}
+
+kv_status_t kvi_db_add_numbered(kvi_db_t *db, size_t count)
+{
+    if (count <= db->keyspaces_fixed) {
+        return KV_OK;
+    }
+    return db->had_named ? KV_EXISTS : open_fixed(db, count);
+}
+
 kvi_keyspace_t *kvi_db_keyspace(kvi_db_t *db, size_t number)
 {
     return number < db->keyspace_count ? db->keyspaces[number] : NULL;
@@ -190,6 +203,7 @@ kv_status_t kvi_db_create_keyspace(kvi_db_t *db, kv_slice_t name, uint32_t wante
         return status;
     }
     db->keyspaces[place]->number = (uint32_t)place;
+    db->had_named = true;
     *number = (uint32_t)place;
     db->changes++;
     return KV_OK;

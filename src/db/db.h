@@ -88,6 +88,11 @@ kv_status_t kvi_db_open(const kvi_db_options_t *options, kvi_db_t **db);
 void kvi_db_close(kvi_db_t *db);
 /* All numbers are below this; those of dropped keyspaces may stand between them. */
 size_t kvi_db_keyspaces(const kvi_db_t *db);
+/* Keyspaces that are always there: numbers 0 to this - 1. */
+size_t kvi_db_numbered(const kvi_db_t *db);
+/* Has at least so many of them. KV_EXISTS: a keyspace with a name was made since the database was
+ * opened, so that higher numbers mean something else in its log; KV_NO_MEMORY. */
+kv_status_t kvi_db_add_numbered(kvi_db_t *db, size_t count);
 kvi_keyspace_t *kvi_db_keyspace(kvi_db_t *db, size_t number); /* NULL: no such number */
 /* The memory limit may change while open; data above it stay. */
 void kvi_db_set_memory_limit(kvi_db_t *db, size_t bytes);

@@ -72,6 +72,7 @@ struct kvi_db {
     kv_arena_t *results;    /* what the results of the last batch point to; NULL: none yet */
     kv_arena_t *undo;       /* old records of an atomic batch; NULL: none yet */
     size_t keyspaces_fixed; /* those that are always there */
+    bool had_named;         /* others were made, though they may be gone */
     size_t keyspace_count;  /* places of the list; NULL: dropped */
     size_t keyspace_capacity;
     kvi_keyspace_t **keyspaces;

@@ -213,20 +213,26 @@ static kv_status_t open_log(kvi_directory_t *directory, kvi_recovery_report_t *r
     return KV_OK;
 }
 
-/* The database with as many numbered keyspaces as it has always had, or more. */
+/* The database with as many numbered keyspaces as it has always had: log and snapshots name
+ * keyspaces by number, and those with names come behind. More are added once all is read, unless
+ * there were some with names. */
 static kv_status_t open_database(kvi_directory_t *directory, kvi_recovery_report_t *report)
 {
     kvi_db_options_t options = directory->options.db;
     const uint64_t known = directory->metadata.keyspaces;
-    options.keyspaces = options.keyspaces != 0 ? options.keyspaces : KEYSPACES_DEFAULT;
-    if (known > options.keyspaces && known < KEYSPACES_MAX) {
-        options.keyspaces = (size_t)known;
-    }
+    const size_t asked = options.keyspaces != 0 ? options.keyspaces : KEYSPACES_DEFAULT;
+    options.keyspaces = known > 0 && known < KEYSPACES_MAX ? (size_t)known : asked;
     kv_status_t status = kvi_db_open(&options, &directory->db);
     if (status == KV_OK) {
-        directory->keyspaces = options.keyspaces;
         status = kvi_recover(directory->files, directory->db, directory->options.progress,
                              directory->options.progress_context, report);
+    }
+    if (status == KV_OK && !directory->options.read_only) {
+        status = kvi_db_add_numbered(directory->db, asked);
+        status = status == KV_EXISTS ? KV_OK : status;
+    }
+    if (status == KV_OK) {
+        directory->keyspaces = kvi_db_numbered(directory->db);
     }
     return status == KV_OK ? KV_OK : refuse(report, status, kv_status_text(status));
 }
@@ -240,8 +246,12 @@ static kv_status_t open_to_write(kvi_directory_t *directory, bool is_new,
         status = kvi_metadata_create(directory->files, directory->keyspaces, kvi_os_wall_ms(),
                                      &directory->metadata);
     } else if (directory->metadata.keyspaces != directory->keyspaces) {
+        /* Into both files: with the older one alone the new numbers would mean nothing. */
         directory->metadata.keyspaces = directory->keyspaces;
         status = kvi_metadata_write(directory->files, &directory->metadata);
+        if (status == KV_OK) {
+            status = kvi_metadata_write(directory->files, &directory->metadata);
+        }
     }
     if (status != KV_OK) {
         return refuse_files(report, status);

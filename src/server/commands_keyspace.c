@@ -328,7 +328,7 @@ void kvi_info_keyspaces(const kvi_request_t *request, kvi_text_t *text)
     kvi_text_print(text, "# Keyspaces\r\n");
     for (size_t i = 0; i < kvi_db_keyspaces(request->db); i++) {
         kvi_keyspace_t *const keyspace = kvi_db_keyspace(request->db, i);
-        const bool named = i >= (size_t)request->server->config.databases;
+        const bool named = i >= kvi_db_numbered(request->db);
         if (keyspace == NULL || (!named && kvi_keyspace_count(keyspace) == 0)) {
             continue;
         }

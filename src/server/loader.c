@@ -117,6 +117,7 @@ static void take_over(kvi_loop_t *loop, kvi_directory_t *directory)
     server->directory = directory;
     server->db = kvi_directory_db(directory);
     server->commit = kvi_directory_commit(directory);
+    server->config.databases = (int64_t)kvi_db_numbered(server->db);
     server->gates &= ~(unsigned)KVI_GATE_LOADING;
     server->ended_changes = server->changes;
     kvi_server_apply_config(server);

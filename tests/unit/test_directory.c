@@ -27,6 +27,7 @@ typedef struct fixture {
     kvi_recovery_report_t report;
     uint64_t random;
     int64_t now_ms;
+    size_t keyspaces; /* that are asked for */
 } fixture_t;
 
 static uint32_t below(fixture_t *f, uint32_t limit)
@@ -41,7 +42,7 @@ static kv_status_t open_with(fixture_t *f, kvi_recovery_progress_fn progress, vo
         .progress = progress,
         .progress_context = context,
         .owner = "test_directory",
-        .db = {.keyspaces = 3},
+        .db = {.keyspaces = f->keyspaces},
         .wal = {.sync = KVI_SYNC_ALWAYS, .manual = true, .segment_bytes = 16384, .salt_seed = 5},
         .snapshot_log_bytes = UINT64_MAX,
     };
@@ -55,7 +56,7 @@ static kv_status_t open_directory(fixture_t *f)
 
 static void open_fixture(fixture_t *f, uint64_t seed)
 {
-    *f = (fixture_t){.random = seed, .now_ms = START_MS};
+    *f = (fixture_t){.random = seed, .now_ms = START_MS, .keyspaces = 3};
     assert_int_equal(kvi_sim_open(&(kvi_sim_options_t){.seed = seed}, &f->files), KV_OK);
 }
 
@@ -192,6 +193,72 @@ static void test_quotas_do_not_count_while_loading(void **state)
         status = submit(&f, &put);
     }
     assert_int_equal(status, KV_QUOTA);
+    close_fixture(&f);
+}
+
+/* Closes and opens again, with so many numbered keyspaces asked for: how many there are. */
+static size_t reopen_with(fixture_t *f, size_t keyspaces)
+{
+    assert_int_equal(kvi_directory_close(f->directory), KV_OK);
+    f->directory = NULL;
+    f->keyspaces = keyspaces;
+    assert_int_equal(open_directory(f), KV_OK);
+    return kvi_db_numbered(kvi_directory_db(f->directory));
+}
+
+static bool holds(fixture_t *f, uint32_t keyspace, const char *key)
+{
+    kvi_keyspace_t *const one = kvi_db_keyspace(kvi_directory_db(f->directory), keyspace);
+    kvi_entry_t entry;
+    return one != NULL &&
+           kvi_keyspace_get(one, (kv_slice_t){key, strlen(key)}, f->now_ms, false, &entry) == KV_OK;
+}
+
+static void put_in(fixture_t *f, uint32_t keyspace, const char *key)
+{
+    const kvi_op_t put = {.kind = KVI_OP_PUT,
+                          .keyspace = keyspace,
+                          .key = {key, strlen(key)},
+                          .deadline_ms = KVI_NO_DEADLINE};
+    assert_int_equal(submit(f, &put), KV_OK);
+}
+
+/* Log and snapshots name keyspaces by number: a number may not come to mean another one. */
+static void test_numbers_keep_their_meaning(void **state)
+{
+    (void)state;
+    fixture_t f;
+    open_fixture(&f, 1);
+    assert_int_equal(open_directory(&f), KV_OK);
+    assert_int_equal(reopen_with(&f, 5), 5);
+    put_in(&f, 4, "k");
+    assert_int_equal(reopen_with(&f, 3), 5);
+    const kvi_op_t create = {.kind = KVI_OP_KEYSPACE_CREATE, .key = {"named", 5}};
+    assert_int_equal(submit(&f, &create), KV_OK);
+    put_in(&f, 5, "n");
+    for (int saved = 0; saved < 2; saved++) { /* from the log, then from a snapshot */
+        uint32_t number = 0;
+        assert_int_equal(reopen_with(&f, 8), 5);
+        kvi_db_t *const db = kvi_directory_db(f.directory);
+        assert_int_equal(kvi_db_find_keyspace(db, create.key, &number), KV_OK);
+        assert_int_equal(number, 5);
+        assert_true(holds(&f, 5, "n") && holds(&f, 4, "k"));
+        assert_int_equal(kvi_directory_save(f.directory), KV_OK);
+    }
+    /* Once neither log nor snapshot knows it, there may be more; either file of metadata, of which
+     * a power loss may spare one, tells how many. */
+    const kvi_op_t drop = {.kind = KVI_OP_KEYSPACE_DROP, .keyspace = 5};
+    assert_int_equal(submit(&f, &drop), KV_OK);
+    assert_int_equal(reopen_with(&f, 8), 5);
+    assert_int_equal(kvi_directory_save(f.directory), KV_OK);
+    assert_int_equal(reopen_with(&f, 8), 8);
+    put_in(&f, 7, "m");
+    for (int file = 0; file < 2; file++) {
+        assert_int_equal(f.files->ops->remove(f.files, file == 0 ? "meta-0" : "meta-1"), KV_OK);
+        assert_int_equal(reopen_with(&f, 3), 8 + file);
+        assert_true(holds(&f, 7, "m") && holds(&f, 4, "k") && !holds(&f, 5, "n"));
+        assert_int_equal(reopen_with(&f, 9 + (size_t)file), 9 + file); /* writes both again */
+    }
     close_fixture(&f);
 }
 
@@ -639,6 +706,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reopen),
         cmocka_unit_test(test_quotas_do_not_count_while_loading),
+        cmocka_unit_test(test_numbers_keep_their_meaning),
         cmocka_unit_test(test_background),
         cmocka_unit_test(test_begins_by_itself),
         cmocka_unit_test(test_damaged_snapshot),
