@@ -173,7 +173,10 @@ kv_status_t kv_batch_apply(kv_batch_t *batch)
     kvi_embed_begin(db);
     kv_status_t status = KV_INVALID;
     if (are_all_there(batch)) {
-        kvi_batch_set_time(&batch->data, kvi_embed_now(db));
+        /* The log has to say the time at which the batch is applied: never an earlier one. */
+        const int64_t now_ms = kvi_embed_now(db);
+        const int64_t latest_ms = kvi_db_time(db->data);
+        kvi_batch_set_time(&batch->data, now_ms > latest_ms ? now_ms : latest_ms);
         status = submit(batch);
         size_t bytes = ROOM_BYTES + batch->data.size;
         for (int i = 0; i < ROOM_TRIES && (status == KV_NO_MEMORY || status == KV_QUOTA) &&

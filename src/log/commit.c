@@ -44,7 +44,8 @@ void kvi_commit_submit(kvi_commit_t *commit, const kvi_op_t *op, int64_t now_ms,
     }
     kvi_db_apply_op(commit->db, op, now_ms, result);
     if (result->changed) {
-        commit->ops->append(commit, op, now_ms, sync_of(commit->db, op));
+        /* The time at which it was applied, which is later than now if the clock was put back. */
+        commit->ops->append(commit, op, kvi_db_time(commit->db), sync_of(commit->db, op));
     }
 }
 

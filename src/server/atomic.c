@@ -10,7 +10,7 @@ kv_status_t kvi_atomic_begin(kvi_atomic_t *atomic, kvi_server_t *server, int64_t
 {
     *atomic = (kvi_atomic_t){.server = server, .sync = sync};
     kvi_db_advance_time(server->db, now_ms);
-    kv_status_t status = kvi_batch_begin(&atomic->batch, now_ms, KVI_BATCH_ATOMIC);
+    kv_status_t status = kvi_batch_begin(&atomic->batch, kvi_db_time(server->db), KVI_BATCH_ATOMIC);
     if (status == KV_OK) {
         status = kvi_undo_begin(server->db, &atomic->undo);
     }

@@ -261,7 +261,7 @@ static void run_turn(kvi_loop_t *loop, kvi_connection_t *first)
 {
     kvi_server_t *const server = loop->server;
     loop->ready = (kvi_ready_list_t){NULL, NULL};
-    loop->now_ms = kvi_os_wall_ms();
+    loop->now_ms = kvi_server_now(server);
     server->stats.turns++;
     loop->unflushed = first;
     loop->defers = loop->server->wait_lsn != 0 || server->sync_always;

@@ -192,7 +192,7 @@ static void tick(uv_timer_t *timer)
 {
     kvi_loop_t *const loop = timer->data;
     const uint64_t now_ns = kvi_os_monotonic_ns();
-    const int64_t now_ms = kvi_os_wall_ms();
+    const int64_t now_ms = kvi_server_now(loop->server);
     bool more = expire_keys(loop, now_ms);
     more = relocate_entries(loop) || more;
     more = convert_keyspaces(loop) || more;

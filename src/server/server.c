@@ -74,6 +74,13 @@ void kvi_server_look_at_log(kvi_server_t *server)
     server->gates |= state.status != KV_OK ? KVI_GATE_LOG : 0;
 }
 
+int64_t kvi_server_now(const kvi_server_t *server)
+{
+    const int64_t clock_ms = kvi_os_wall_ms();
+    const int64_t latest_ms = kvi_db_time(server->db);
+    return clock_ms > latest_ms ? clock_ms : latest_ms;
+}
+
 void kvi_server_end_turn(kvi_server_t *server)
 {
     kvi_commit_t *const commit = server->commit;

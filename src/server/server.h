@@ -71,6 +71,9 @@ struct kvi_server {
  * it. config is copied. KV_NO_MEMORY. */
 kv_status_t kvi_server_open(const kvi_config_t *config, kvi_db_t *db, kvi_commit_t *commit,
                             kvi_server_t **server);
+/* The time of requests: the clock's, or the database's if that is later. A clock that was put back
+ * would give keys deadlines that have passed already where the database is. */
+int64_t kvi_server_now(const kvi_server_t *server);
 /* Ends the log's turn: what was changed gets its LSN, and wait_lsn is brought up to date. */
 void kvi_server_end_turn(kvi_server_t *server);
 /* Bytes that were read of the data, of how many, while they are loading. */

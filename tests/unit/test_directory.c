@@ -262,6 +262,30 @@ static void test_numbers_keep_their_meaning(void **state)
     close_fixture(&f);
 }
 
+/* What is read back was applied at the database's time, though the clock had been put back. */
+static void test_clock_goes_back(void **state)
+{
+    (void)state;
+    fixture_t f;
+    open_fixture(&f, 1);
+    assert_int_equal(open_directory(&f), KV_OK);
+    kvi_op_t op = {
+        .kind = KVI_OP_PUT, .key = {"k", 1}, .value = {"10", 2}, .deadline_ms = f.now_ms + 1000};
+    assert_int_equal(submit(&f, &op), KV_OK);
+    const kvi_op_t missing = {.kind = KVI_OP_DELETE, .key = {"none", 4}};
+    f.now_ms += 2000;
+    assert_int_equal(submit(&f, &missing), KV_NOT_FOUND); /* and leaves nothing in the log */
+    f.now_ms -= 1500;
+    op = (kvi_op_t){.kind = KVI_OP_ADD, .key = {"k", 1}, .delta = 1};
+    assert_int_equal(submit(&f, &op), KV_OK);
+    f.now_ms += 1500;
+    kvi_keyspace_t *const keyspace = kvi_db_keyspace(kvi_directory_db(f.directory), 0);
+    assert_true(kvi_keyspace_deadlines(keyspace) == 0); /* the sum is a new entry */
+    reopen(&f);
+    assert_true(holds(&f, 0, "k"));
+    close_fixture(&f);
+}
+
 static void count_names(void *context, const char *name)
 {
     unsigned *const counts = context;
@@ -707,6 +731,7 @@ int main(void)
         cmocka_unit_test(test_reopen),
         cmocka_unit_test(test_quotas_do_not_count_while_loading),
         cmocka_unit_test(test_numbers_keep_their_meaning),
+        cmocka_unit_test(test_clock_goes_back),
         cmocka_unit_test(test_background),
         cmocka_unit_test(test_begins_by_itself),
         cmocka_unit_test(test_damaged_snapshot),

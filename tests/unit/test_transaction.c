@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "commands.h"
+#include "os/os.h"
 #include "server/atomic.h"
 #include "server/submit.h"
 
@@ -270,6 +271,22 @@ static void atomics(void **state)
     commands_close(&commands);
 }
 
+/* Keys of a database whose clock was put back live as long as they should, and longer. */
+static void the_servers_time_is_never_before_the_databases(void **state)
+{
+    (void)state;
+    commands_t commands;
+    commands_open(&commands);
+    const int64_t clock_ms = kvi_os_wall_ms();
+    assert_true(kvi_server_now(commands.server) >= clock_ms);
+    kvi_db_advance_time(commands.db, clock_ms + 3600000);
+    assert_true(kvi_server_now(commands.server) == clock_ms + 3600000);
+    commands.now_ms = kvi_server_now(commands.server);
+    commands_expect(&commands, "SET a 1 EX 10", "+OK\r\n");
+    commands_expect(&commands, "PTTL a", ":10000\r\n");
+    commands_close(&commands);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +296,7 @@ int main(void)
         cmocka_unit_test(queues_keep_copies),
         cmocka_unit_test(refused_commands_break_the_queue),
         cmocka_unit_test(atomics),
+        cmocka_unit_test(the_servers_time_is_never_before_the_databases),
     };
     return cmocka_run_group_tests_name("transaction", tests, NULL, NULL);
 }
