@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "log/commit.h"
 
-/* The stricter of two policies. The default, whatever it is, stands before all but the strictest;
- * two keyspaces of which only one leaves it to the default meet in few operations. */
-static kvi_sync_t stricter(kvi_sync_t a, kvi_sync_t b)
+kvi_sync_t kvi_commit_stricter(kvi_sync_t a, kvi_sync_t b)
 {
     static const unsigned char strictness[] = {
         [KVI_SYNC_DEFAULT] = 2, [KVI_SYNC_ALWAYS] = 3, [KVI_SYNC_EVERYSEC] = 1, [KVI_SYNC_NO] = 0};
@@ -22,12 +20,12 @@ static kvi_sync_t sync_of_keyspace(kvi_db_t *db, uint32_t number)
     return attributes.sync;
 }
 
-static kvi_sync_t sync_of(kvi_db_t *db, const kvi_op_t *op)
+kvi_sync_t kvi_commit_sync_of(kvi_db_t *db, const kvi_op_t *op)
 {
     const kvi_sync_t sync = sync_of_keyspace(db, op->keyspace);
     const bool two =
         op->kind == KVI_OP_COPY || op->kind == KVI_OP_RENAME || op->kind == KVI_OP_SWAP;
-    return two ? stricter(sync, sync_of_keyspace(db, op->to_keyspace)) : sync;
+    return two ? kvi_commit_stricter(sync, sync_of_keyspace(db, op->to_keyspace)) : sync;
 }
 
 void kvi_commit_submit(kvi_commit_t *commit, const kvi_op_t *op, int64_t now_ms,
@@ -45,7 +43,8 @@ void kvi_commit_submit(kvi_commit_t *commit, const kvi_op_t *op, int64_t now_ms,
     kvi_db_apply_op(commit->db, op, now_ms, result);
     if (result->changed) {
         /* The time at which it was applied, which is later than now if the clock was put back. */
-        commit->ops->append(commit, op, kvi_db_time(commit->db), sync_of(commit->db, op));
+        commit->ops->append(commit, op, kvi_db_time(commit->db),
+                            kvi_commit_sync_of(commit->db, op));
     }
 }
 
@@ -58,7 +57,7 @@ static kv_status_t read_through(kvi_db_t *db, kv_slice_t bytes, kvi_sync_t *sync
     *sync = KVI_SYNC_NO;
     *count = status == KV_OK ? reader.count : 0;
     while (status == KV_OK && (status = kvi_batch_next(&reader, &op)) == KV_OK) {
-        *sync = stricter(*sync, sync_of(db, &op));
+        *sync = kvi_commit_stricter(*sync, kvi_commit_sync_of(db, &op));
     }
     return status == KV_NOT_FOUND ? KV_OK : status;
 }

@@ -68,6 +68,12 @@ struct kvi_commit {
     bool keeps; /* whether anything is written at all */
 };
 
+/* What is asked of an operation's log record: the strictest policy of the keyspaces it names. */
+kvi_sync_t kvi_commit_sync_of(kvi_db_t *db, const kvi_op_t *op);
+/* The stricter of two policies. The default, whatever it is, stands before all but the strictest;
+ * two keyspaces of which only one leaves it to the default meet in few operations. */
+kvi_sync_t kvi_commit_stricter(kvi_sync_t a, kvi_sync_t b);
+
 /* Nothing is kept: every operation is safe as soon as it is applied. */
 kv_status_t kvi_commit_none_open(kvi_db_t *db, kvi_commit_t **commit);
 

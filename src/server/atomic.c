@@ -5,10 +5,9 @@
 #include "log/commit.h"
 #include "server/server.h"
 
-kv_status_t kvi_atomic_begin(kvi_atomic_t *atomic, kvi_server_t *server, int64_t now_ms,
-                             kvi_sync_t sync)
+kv_status_t kvi_atomic_begin(kvi_atomic_t *atomic, kvi_server_t *server, int64_t now_ms)
 {
-    *atomic = (kvi_atomic_t){.server = server, .sync = sync};
+    *atomic = (kvi_atomic_t){.server = server, .sync = KVI_SYNC_NO};
     kvi_db_advance_time(server->db, now_ms);
     kv_status_t status = kvi_batch_begin(&atomic->batch, kvi_db_time(server->db), KVI_BATCH_ATOMIC);
     if (status == KV_OK) {
@@ -42,6 +41,8 @@ void kvi_atomic_submit(kvi_atomic_t *atomic, const kvi_op_t *op, int64_t now_ms,
     }
     if (result->changed) {
         kvi_batch_append(&atomic->batch, op);
+        atomic->sync =
+            kvi_commit_stricter(atomic->sync, kvi_commit_sync_of(atomic->server->db, op));
     }
 }
 

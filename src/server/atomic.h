@@ -17,13 +17,11 @@ typedef struct kvi_atomic {
     kvi_server_t *server;
     kvi_undo_t undo;
     kvi_batch_t batch;
-    kvi_sync_t sync;
+    kvi_sync_t sync; /* the strictest of the keyspaces that were changed */
 } kvi_atomic_t;
 
-/* From now on kvi_server_submit goes through it. sync is that of the keyspaces it is about.
- * KV_NO_MEMORY. */
-kv_status_t kvi_atomic_begin(kvi_atomic_t *atomic, kvi_server_t *server, int64_t now_ms,
-                             kvi_sync_t sync);
+/* From now on kvi_server_submit goes through it. KV_NO_MEMORY. */
+kv_status_t kvi_atomic_begin(kvi_atomic_t *atomic, kvi_server_t *server, int64_t now_ms);
 /* One operation, for kvi_server_submit. */
 void kvi_atomic_submit(kvi_atomic_t *atomic, const kvi_op_t *op, int64_t now_ms,
                        kvi_op_result_t *result);

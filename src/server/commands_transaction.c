@@ -89,15 +89,6 @@ static void answer_undone(kvi_reply_t *reply, size_t begin, size_t at, size_t nu
                     error);
 }
 
-static kvi_sync_t sync_of(const kvi_request_t *request)
-{
-    kvi_attributes_t attributes = {.sync = KVI_SYNC_DEFAULT};
-    if (request->keyspace != NULL) {
-        kvi_keyspace_attributes(request->keyspace, &attributes);
-    }
-    return attributes.sync;
-}
-
 /* The first error takes everything back and is the answer. */
 static void run_atomically(kvi_request_t *request, const kvi_transaction_t *transaction)
 {
@@ -105,7 +96,7 @@ static void run_atomically(kvi_request_t *request, const kvi_transaction_t *tran
     const size_t begin = reply->size;
     const size_t database = request->client->database;
     kvi_atomic_t atomic;
-    if (kvi_atomic_begin(&atomic, request->server, request->now_ms, sync_of(request)) != KV_OK) {
+    if (kvi_atomic_begin(&atomic, request->server, request->now_ms) != KV_OK) {
         kvi_reply_error(reply, "%s", kvi_error_oom);
         return;
     }

@@ -246,8 +246,7 @@ static void atomics(void **state)
     commands_expect(&commands, "SET a 1 PX 5000", "+OK\r\n");
     commands_expect(&commands, "SET b 2", "+OK\r\n");
     for (unsigned undone = 2; undone-- > 0;) {
-        assert_int_equal(
-            kvi_atomic_begin(&atomic, commands.server, commands.now_ms, KVI_SYNC_DEFAULT), KV_OK);
+        assert_int_equal(kvi_atomic_begin(&atomic, commands.server, commands.now_ms), KV_OK);
         assert_ptr_equal(commands.server->atomic, &atomic);
         assert_int_equal(submit(&commands, KVI_OP_PUT, "a", "changed"), KV_OK);
         assert_int_equal(submit(&commands, KVI_OP_PUT, "a", "again"), KV_OK);
@@ -268,6 +267,34 @@ static void atomics(void **state)
         }
         assert_null(commands.server->atomic);
     }
+    commands_close(&commands);
+}
+
+/* What a transaction changes decides how it is synced, wherever the client was at EXEC. */
+static void the_strictest_keyspace_decides(void **state)
+{
+    (void)state;
+    commands_t commands;
+    kvi_atomic_t atomic;
+    commands_open(&commands);
+    commands_expect(&commands, "KEYSPACE CREATE safe SYNC always", "+OK\r\n");
+    commands_expect(&commands, "KEYSPACE SET 0 SYNC no", "+OK\r\n");
+    static const struct {
+        const char *command;
+        kvi_sync_t sync;
+    } steps[] = {{"GET a", KVI_SYNC_NO},
+                 {"SET a 1", KVI_SYNC_NO},
+                 {"COPY a a DB 1", KVI_SYNC_DEFAULT},
+                 {"SELECT safe", KVI_SYNC_DEFAULT},
+                 {"SET a 1", KVI_SYNC_ALWAYS},
+                 {"SELECT 0", KVI_SYNC_ALWAYS},
+                 {"SET a 2", KVI_SYNC_ALWAYS}};
+    assert_int_equal(kvi_atomic_begin(&atomic, commands.server, commands.now_ms), KV_OK);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        (void)commands_say(&commands, steps[i].command);
+        assert_int_equal(atomic.sync, steps[i].sync);
+    }
+    kvi_atomic_commit(&atomic);
     commands_close(&commands);
 }
 
@@ -296,6 +323,7 @@ int main(void)
         cmocka_unit_test(queues_keep_copies),
         cmocka_unit_test(refused_commands_break_the_queue),
         cmocka_unit_test(atomics),
+        cmocka_unit_test(the_strictest_keyspace_decides),
         cmocka_unit_test(the_servers_time_is_never_before_the_databases),
     };
     return cmocka_run_group_tests_name("transaction", tests, NULL, NULL);
