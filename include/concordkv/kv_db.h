@@ -102,17 +102,21 @@ typedef struct kv_db_options {
  * newer version; KV_UNSUPPORTED: no such engine; KV_IO, KV_DISK_FULL, KV_NO_MEMORY. */
 KV_API kv_status_t kv_db_open(const char *path, const kv_db_options_t *options, kv_db_t **db);
 /* Writes and syncs what is left, and frees everything. Close iterators, transactions, snapshots and
- * keyspaces before. The status is that of the last sync: after an error of the disk the last
- * changes may be missing from it. NULL is accepted. */
+ * keyspaces before, and let no other call be under way. The status is that of the last sync: after
+ * an error of the disk the last changes may be missing from it. NULL is accepted. */
 KV_API kv_status_t kv_db_close(kv_db_t *db);
 
 /* Waits until everything that was changed so far is on stable storage, whatever the policies say.
  */
 KV_API kv_status_t kv_db_flush(kv_db_t *db);
-/* Writes a snapshot file and waits for it; the log before it goes. KV_UNSUPPORTED in memory. */
+/* Writes a snapshot file of this moment and waits for it; the log before it goes. Other threads go
+ * on meanwhile: the lock is taken for a step of about 100 microseconds at a time. A file that is
+ * being written already is waited for first. KV_UNSUPPORTED in memory; KV_IO, KV_DISK_FULL,
+ * KV_NO_MEMORY: there is no new file, and the old one and the log are as they were. */
 KV_API kv_status_t kv_db_save(kv_db_t *db);
-/* Writes a copy into another directory, which must hold no database (KV_EXISTS). Opening that
- * directory is the restoration. KV_UNSUPPORTED in memory. */
+/* The same as a copy in another directory, which is made if it is missing and must hold no database
+ * (KV_EXISTS). Opening that directory is the restoration. After an error it may hold the beginning
+ * of a file, which is no database. */
 KV_API kv_status_t kv_db_backup(kv_db_t *db, const char *path);
 /* Takes writes again after the disk was full and has room now. */
 KV_API kv_status_t kv_db_resume(kv_db_t *db);

@@ -137,15 +137,7 @@ static bool are_all_there(const kv_batch_t *batch)
 
 static kv_status_t submit(kv_batch_t *batch)
 {
-    kvi_commit_t *const commit = batch->db->commit;
-    const kv_slice_t bytes = kvi_batch_bytes(&batch->data);
-    const kv_status_t status = kvi_commit_submit_batch(commit, bytes, NULL);
-    if (status != KV_BUSY) {
-        return status;
-    }
-    (void)commit->ops->end_turn(commit);
-    (void)commit->ops->flush(commit);
-    return kvi_commit_submit_batch(commit, bytes, NULL);
+    return kvi_commit_submit_batch(batch->db->commit, kvi_batch_bytes(&batch->data), NULL);
 }
 
 /* Any of its keyspaces may be the one whose quota is reached. */
@@ -161,14 +153,8 @@ static bool make_room(kv_batch_t *batch, kv_status_t refusal, size_t bytes)
     return made;
 }
 
-kv_status_t kv_batch_apply(kv_batch_t *batch)
+static kv_status_t apply_once(kv_batch_t *batch)
 {
-    if (batch == NULL) {
-        return KV_INVALID;
-    }
-    if (batch->data.count == 0) {
-        return KV_OK;
-    }
     kv_db_t *const db = batch->db;
     kvi_embed_begin(db);
     kv_status_t status = KV_INVALID;
@@ -187,4 +173,16 @@ kv_status_t kv_batch_apply(kv_batch_t *batch)
         }
     }
     return kvi_embed_end(db, status);
+}
+
+kv_status_t kv_batch_apply(kv_batch_t *batch)
+{
+    if (batch == NULL) {
+        return KV_INVALID;
+    }
+    kv_status_t status = KV_OK;
+    do {
+        status = batch->data.count > 0 ? apply_once(batch) : KV_OK;
+    } while (status == KV_BUSY);
+    return status;
 }

@@ -16,18 +16,14 @@ static void submit(void *context, const kvi_op_t *op, int64_t now_ms, kvi_op_res
 {
     kv_db_t *const db = context;
     kvi_commit_submit(db->commit, op, now_ms, result);
-    if (result->status == KV_BUSY) { /* the disk lags: wait for it */
-        (void)db->commit->ops->end_turn(db->commit);
-        (void)db->commit->ops->flush(db->commit);
-        kvi_commit_submit(db->commit, op, now_ms, result);
-    }
 }
 
-/* On the log's thread. */
-static void log_has_moved(void *context)
+/* On the log's thread, or on that of a snapshot file. */
+static void files_have_moved(void *context)
 {
     kv_db_t *const db = context;
     kvi_os_lock(&db->wake_mutex);
+    atomic_fetch_add(&db->moves, 1);
     kvi_os_wake_all(&db->wake);
     kvi_os_unlock(&db->wake_mutex);
 }
@@ -35,35 +31,41 @@ static void log_has_moved(void *context)
 void kvi_embed_begin(kv_db_t *db)
 {
     kvi_os_lock_exclusive(&db->lock);
+    db->turn_moves = atomic_load(&db->moves);
 }
 
-static kv_status_t log_status(kv_db_t *db)
+void kvi_embed_wait(kv_db_t *db, uint64_t moves)
+{
+    const uint64_t end = kvi_os_monotonic_ns() + WAIT_NS;
+    kvi_os_lock(&db->wake_mutex);
+    bool waits = true;
+    while (waits && atomic_load(&db->moves) == moves) {
+        waits = kvi_os_wait_until(&db->wake, &db->wake_mutex, end);
+    }
+    kvi_os_unlock(&db->wake_mutex);
+}
+
+kv_status_t kvi_embed_log_status(kv_db_t *db)
 {
     kvi_commit_state_t state;
+    kvi_os_lock_shared(&db->lock);
     db->commit->ops->state(db->commit, &state);
+    kvi_os_unlock_either(&db->lock);
     return state.status;
 }
 
-/* Until the LSN is on stable storage. */
-static kv_status_t wait_for(kv_db_t *db, uint64_t lsn)
+kv_status_t kvi_embed_wait_durable(kv_db_t *db, uint64_t lsn)
 {
     for (;;) {
-        kvi_os_lock(&db->wake_mutex);
-        bool durable = db->commit->ops->durable(db->commit) >= lsn;
-        if (!durable) {
-            (void)kvi_os_wait_until(&db->wake, &db->wake_mutex, kvi_os_monotonic_ns() + WAIT_NS);
-            durable = db->commit->ops->durable(db->commit) >= lsn;
-        }
-        kvi_os_unlock(&db->wake_mutex);
-        if (durable) {
+        const uint64_t moves = atomic_load(&db->moves);
+        if (db->commit->ops->durable(db->commit) >= lsn) {
             return KV_OK;
         }
-        kvi_os_lock_exclusive(&db->lock);
-        const kv_status_t status = log_status(db);
-        kvi_os_unlock_either(&db->lock);
-        if (status != KV_OK) {
+        const kv_status_t status = kvi_embed_log_status(db);
+        if (status != KV_OK && status != KV_DISK_FULL) { /* what was accepted has its room */
             return status;
         }
+        kvi_embed_wait(db, moves);
     }
 }
 
@@ -72,27 +74,33 @@ kv_status_t kvi_embed_end(kv_db_t *db, kv_status_t status)
     if (++db->writes % TURN_WRITES == 0) {
         (void)kvi_embed_housekeep(db, TURN_STEPS);
     }
+    const uint64_t moves = db->turn_moves;
     const uint64_t lsn = db->commit->ops->end_turn(db->commit);
-    if (db->directory != NULL) {
-        (void)kvi_directory_turn(db->directory, KVI_DIRECTORY_TURN_NS);
-    }
+    (void)kvi_embed_step_files(db);
     kvi_os_unlock_either(&db->lock);
+    if (status == KV_BUSY) { /* the disk lags */
+        kvi_embed_wait(db, moves);
+    }
     if (status != KV_OK || lsn == 0) {
         return status;
     }
-    return wait_for(db, lsn);
+    return kvi_embed_wait_durable(db, lsn);
 }
 
 kv_status_t kvi_embed_run(kv_keyspace_t *keyspace, kvi_op_t *op, kvi_op_result_t *result)
 {
     kv_db_t *const db = keyspace->db;
-    kvi_embed_begin(db);
-    result->status = KV_INVALID;
-    if (kvi_embed_is_there(keyspace)) {
-        op->keyspace = keyspace->data->number;
-        kvi_db_submit(db->data, op, kvi_embed_now(db), &db->submitter, result);
-    }
-    return kvi_embed_end(db, result->status);
+    kv_status_t status;
+    do {
+        kvi_embed_begin(db);
+        *result = (kvi_op_result_t){.status = KV_INVALID};
+        if (kvi_embed_is_there(keyspace)) {
+            op->keyspace = keyspace->data->number;
+            kvi_db_submit(db->data, op, kvi_embed_now(db), &db->submitter, result);
+        }
+        status = kvi_embed_end(db, result->status);
+    } while (status == KV_BUSY);
+    return status;
 }
 
 /* ---- housekeeping ---- */
@@ -140,9 +148,7 @@ bool kv_db_maintain(kv_db_t *db, uint64_t budget_us)
         kvi_embed_begin(db);
         more = kvi_embed_housekeep(db, MAINTAIN_STEPS);
         (void)db->commit->ops->end_turn(db->commit);
-        if (db->directory != NULL) {
-            more = kvi_directory_turn(db->directory, KVI_DIRECTORY_TURN_NS) || more;
-        }
+        more = kvi_embed_step_files(db) || more;
         kvi_os_unlock_either(&db->lock);
     } while (more && kvi_os_monotonic_ns() < end);
     return more;
@@ -169,7 +175,7 @@ static kv_status_t open_directory(kv_db_t *db, const char *path, const kv_db_opt
     const kvi_directory_options_t chosen = {
         .path = path,
         .db = *data,
-        .wal = {.sync = (kvi_sync_t)options->sync, .wake = log_has_moved, .wake_context = db},
+        .wal = {.sync = (kvi_sync_t)options->sync, .wake = files_have_moved, .wake_context = db},
         .snapshot_log_bytes = options->snapshot_log_bytes,
         .compress = options->compress,
         .must_exist = options->must_exist};
@@ -260,71 +266,6 @@ kv_status_t kv_db_close(kv_db_t *db)
         kvi_db_close(db->data);
     }
     kv_store_free(db);
-    return status;
-}
-
-/* ---- files ---- */
-
-kv_status_t kv_db_flush(kv_db_t *db)
-{
-    if (db == NULL) {
-        return KV_INVALID;
-    }
-    kvi_embed_begin(db);
-    (void)db->commit->ops->end_turn(db->commit);
-    const kv_status_t status = db->commit->ops->flush(db->commit);
-    kvi_os_unlock_either(&db->lock);
-    return status;
-}
-
-/* Between two turns of a database in a directory. */
-static kv_status_t begin_file(kv_db_t *db)
-{
-    if (db == NULL) {
-        return KV_INVALID;
-    }
-    if (db->directory == NULL) {
-        return KV_UNSUPPORTED;
-    }
-    kvi_embed_begin(db);
-    (void)db->commit->ops->end_turn(db->commit);
-    return KV_OK;
-}
-
-kv_status_t kv_db_save(kv_db_t *db)
-{
-    kv_status_t status = begin_file(db);
-    if (status == KV_OK) {
-        status = kvi_directory_save(db->directory);
-        kvi_os_unlock_either(&db->lock);
-    }
-    return status;
-}
-
-kv_status_t kv_db_backup(kv_db_t *db, const char *path)
-{
-    if (path == NULL) {
-        return KV_INVALID;
-    }
-    kv_status_t status = begin_file(db);
-    if (status != KV_OK) {
-        return status;
-    }
-    (void)kvi_directory_wait(db->directory);
-    status = kvi_directory_backup(db->directory, path);
-    status = status != KV_OK ? status : kvi_directory_wait(db->directory);
-    kvi_os_unlock_either(&db->lock);
-    return status;
-}
-
-kv_status_t kv_db_resume(kv_db_t *db)
-{
-    if (db == NULL) {
-        return KV_INVALID;
-    }
-    kvi_embed_begin(db);
-    const kv_status_t status = db->commit->ops->resume(db->commit);
-    kvi_os_unlock_either(&db->lock);
     return status;
 }
 

@@ -15,6 +15,8 @@
 #ifndef KVI_EMBED_EMBED_INT_H
 #define KVI_EMBED_EMBED_INT_H
 
+#include <stdatomic.h>
+
 #include <concordkv/kv_db.h>
 
 #include "db/db_int.h"
@@ -22,6 +24,12 @@
 #include "log/commit.h"
 #include "log/directory.h"
 #include "os/os.h"
+
+/* A snapshot file or backup that somebody waits for. */
+typedef struct kvi_embed_file {
+    bool done;
+    kv_status_t status;
+} kvi_embed_file_t;
 
 struct kv_db {
     kvi_os_shared_t lock;
@@ -32,9 +40,12 @@ struct kv_db {
     void *clock_context;
     kvi_submitter_t submitter;
     uint64_t writes;
-    size_t next_keyspace; /* of housekeeping */
+    size_t next_keyspace;   /* of housekeeping */
+    kvi_embed_file_t *file; /* the running one, if somebody waits for it */
     kvi_os_mutex_t wake_mutex;
-    kvi_os_condition_t wake; /* the log has moved */
+    kvi_os_condition_t wake; /* the log or a snapshot file has moved */
+    _Atomic uint64_t moves;  /* how often; written under wake_mutex */
+    uint64_t turn_moves;     /* when the present turn began */
 };
 
 struct kv_keyspace {
@@ -54,9 +65,20 @@ static inline bool kvi_embed_is_there(const kv_keyspace_t *keyspace)
 }
 
 /* Between them is one turn of changes. end unlocks, then waits for what has to be durable, and
- * answers status, or why that will not come. */
+ * answers status, or why that will not come. KV_BUSY says that the log has no room yet: end has
+ * waited until it may have, and the turn is to be tried again. */
 void kvi_embed_begin(kv_db_t *db);
 kv_status_t kvi_embed_end(kv_db_t *db, kv_status_t status);
+
+/* Without the lock: KV_OK, or why the log takes nothing. */
+kv_status_t kvi_embed_log_status(kv_db_t *db);
+/* Without the lock: waits until the LSN is on stable storage. Why it will not be there. */
+kv_status_t kvi_embed_wait_durable(kv_db_t *db, uint64_t lsn);
+/* Returns when db->moves, read before looking at the files, has changed, or after a while. */
+void kvi_embed_wait(kv_db_t *db, uint64_t moves);
+/* After end_turn, under the lock: a bounded step of a running snapshot file. True: there is more to
+ * do at once. */
+bool kvi_embed_step_files(kv_db_t *db);
 
 /* One operation on a keyspace as a turn of its own. */
 kv_status_t kvi_embed_run(kv_keyspace_t *keyspace, kvi_op_t *op, kvi_op_result_t *result);

@@ -230,7 +230,11 @@ kv_status_t kv_keyspace_put(kv_keyspace_t *keyspace, kv_slice_t key, kv_slice_t 
         return status;
     }
     if (options != NULL && options->condition == KV_PUT_IF_EQUALS) {
-        return put_if_equals(keyspace, &op, options->expected);
+        kv_status_t put;
+        do {
+            put = put_if_equals(keyspace, &op, options->expected);
+        } while (put == KV_BUSY);
+        return put;
     }
     kvi_op_result_t result;
     return kvi_embed_run(keyspace, &op, &result);

@@ -80,11 +80,14 @@ kv_status_t kv_keyspace_create(kv_db_t *db, const char *name, const kv_attribute
         .kind = KVI_OP_KEYSPACE_CREATE,
         .key = slice_of(name),
         .value = {bytes, kvi_attributes_encode(&chosen, KVI_ATTRIBUTES_ALL, bytes)}};
-    kvi_op_result_t result;
-    kvi_embed_begin(db);
-    db->submitter.submit(db, &op, kvi_embed_now(db), &result);
-    const bool made = result.status == KV_OK && open_handle(db, op.key, handle) == KV_OK;
-    status = kvi_embed_end(db, result.status);
+    bool made;
+    do {
+        kvi_op_result_t result;
+        kvi_embed_begin(db);
+        db->submitter.submit(db, &op, kvi_embed_now(db), &result);
+        made = result.status == KV_OK && open_handle(db, op.key, handle) == KV_OK;
+        status = kvi_embed_end(db, result.status);
+    } while (status == KV_BUSY);
     if (!made) {
         kv_store_free(handle);
         return status;

@@ -54,6 +54,9 @@ typedef struct kvi_commit_ops {
     /* Waits until everything that end_turn took is on stable storage: for shutdown and embedders.
      * The sticky error, if there is one. */
     kv_status_t (*flush)(kvi_commit_t *commit);
+    /* The same without waiting: the LSN that durable has to reach, or the state's status says why
+     * it will not. */
+    uint64_t (*hurry)(kvi_commit_t *commit);
     void (*state)(const kvi_commit_t *commit, kvi_commit_state_t *state);
     void (*set_sync)(kvi_commit_t *commit, kvi_sync_t sync);
     /* Tries again after a full disk, on the user's explicit wish. KV_OK when writes are taken

@@ -44,6 +44,12 @@ static kv_status_t none_flush(kvi_commit_t *commit)
     return KV_OK;
 }
 
+static uint64_t none_hurry(kvi_commit_t *commit)
+{
+    (void)commit;
+    return 0;
+}
+
 static void none_state(const kvi_commit_t *commit, kvi_commit_state_t *state)
 {
     (void)commit;
@@ -69,6 +75,7 @@ static const kvi_commit_ops_t none_ops = {
     .end_turn = none_end_turn,
     .durable = none_durable,
     .flush = none_flush,
+    .hurry = none_hurry,
     .state = none_state,
     .set_sync = none_set_sync,
     .resume = none_flush,

@@ -655,7 +655,7 @@ static bool is_pending(const wal_commit_t *wal, uint64_t lsn)
     return !wal->failed && (wal->durable < lsn || (wal->wanted != 0 && wal->full_bytes == 0));
 }
 
-static kv_status_t wal_flush(kvi_commit_t *commit)
+static uint64_t wal_hurry(kvi_commit_t *commit)
 {
     wal_commit_t *const wal = wal_of(commit);
     const uint64_t lsn = wal->executor.handed_lsn;
@@ -666,6 +666,15 @@ static kv_status_t wal_flush(kvi_commit_t *commit)
     if (wal->shared.waits) {
         kvi_os_wake(&wal->work);
     }
+    kvi_os_unlock(&wal->mutex);
+    return lsn;
+}
+
+static kv_status_t wal_flush(kvi_commit_t *commit)
+{
+    wal_commit_t *const wal = wal_of(commit);
+    const uint64_t lsn = wal_hurry(commit);
+    kvi_os_lock(&wal->mutex);
     while (!wal->manual && is_pending(wal, lsn)) {
         kvi_os_wait(&wal->done, &wal->mutex);
     }
@@ -766,6 +775,7 @@ static const kvi_commit_ops_t wal_ops = {
     .end_turn = wal_end_turn,
     .durable = wal_durable,
     .flush = wal_flush,
+    .hurry = wal_hurry,
     .state = wal_state,
     .set_sync = wal_set_sync,
     .resume = wal_resume,
