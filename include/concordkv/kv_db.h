@@ -10,8 +10,9 @@
  *              ──► kv_snapshot_take                         the state of this moment, to be read
  *
  * Threads: all functions may be called by any thread, at the same time, on the same database and
- * keyspace handles. Gets run side by side, changes one after the other. Objects that a caller makes
- * for itself (values, pins, iterators, batches, transactions) have one user at a time.
+ * keyspace handles. Gets run side by side, iterators beside gets, changes one after the other.
+ * Objects that a caller makes for itself (values, pins, iterators, batches, transactions) have one
+ * user at a time.
  *
  * Keys and values hold any bytes: keys up to 2^32 - 1, values up to 512 MB.
  * Times are milliseconds since 1970. An entry whose deadline has passed is never seen.
@@ -68,10 +69,10 @@ typedef enum kv_eviction {
 
 /* Zero means the default everywhere. */
 typedef struct kv_attributes {
-    const char *engine;     /* "hash", "bptree", ...; NULL: the database's. A change converts the
+    const char *engine; /* "hash", "bptree", ...; NULL: the database's. A change converts the
                                entries little by little, while they are used */
-    size_t quota_bytes;     /* most memory obtained; 0: the database's limit alone */
-    kv_eviction_t eviction; /* with an LRU or LFU policy gets run one after the other, too */
+    size_t quota_bytes; /* most memory obtained; 0: the database's limit alone */
+    kv_eviction_t eviction;
     kv_sync_t sync;
     int64_t default_ttl_ms; /* of a put without a deadline; 0: none */
     int64_t max_ttl_ms;     /* later deadlines, and none, are cut to it; 0: no limit */
@@ -205,7 +206,8 @@ KV_API kv_status_t kv_keyspace_get_many(kv_keyspace_t *keyspace, size_t count,
                                         const kv_slice_t *keys, kv_value_t *values,
                                         kv_status_t *statuses);
 /* The value where it lies, without a copy. No change happens in the whole database until it is
- * unpinned: do so soon, on the same thread, and change nothing on it before. */
+ * unpinned: do so soon, and call nothing else of this database on this thread before: even a get
+ * might wait for a change that waits for the pin. */
 KV_API kv_status_t kv_keyspace_pin(kv_keyspace_t *keyspace, kv_slice_t key, kv_slice_t *value,
                                    kv_pin_t **pin);
 KV_API void kv_keyspace_unpin(kv_pin_t *pin); /* NULL is accepted */

@@ -188,6 +188,10 @@ void kvi_keyspace_peek_many(const kvi_keyspace_t *keyspace, size_t count, const 
                             int64_t now_ms, kv_slice_t *records);
 /* Whether gets have to note accesses, because eviction asks for them. */
 bool kvi_keyspace_notes_accesses(const kvi_keyspace_t *keyspace);
+/* Notes an access to a record that peek has found, while others read and note, too. number is
+ * random. */
+void kvi_keyspace_note_access(const kvi_keyspace_t *keyspace, kv_slice_t record, int64_t now_ms,
+                              uint64_t number);
 /* The version of an entry: a digest of its value, form and deadline, so that it costs nothing per
  * entry and is the same on every machine, like an ETag of HTTP. Two states of a key with equal
  * content have equal versions. Never 0; of a key that is not there, which is no error, it is 0. */

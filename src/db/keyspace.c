@@ -207,6 +207,20 @@ bool kvi_keyspace_notes_accesses(const kvi_keyspace_t *keyspace)
     return policy == KVI_EVICT_ALL_LRU || policy == KVI_EVICT_VOLATILE_LRU || keyspace->counts_uses;
 }
 
+void kvi_keyspace_note_access(const kvi_keyspace_t *keyspace, kv_slice_t record, int64_t now_ms,
+                              uint64_t number)
+{
+    const uint32_t before = kvi_record_access_beside(record.data);
+    uint32_t after = kvi_clock(now_ms);
+    if (keyspace->counts_uses) {
+        kvi_random_t random = {number};
+        after = kvi_lfu_touch(before, now_ms, &random);
+    }
+    if (after != before) { /* else the line stays where it is, in many caches */
+        kvi_record_set_access_beside(kvi_record_writable(record), after);
+    }
+}
+
 uint64_t kvi_keyspace_version(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms)
 {
     kv_slice_t record;

@@ -30,7 +30,7 @@ static void files_have_moved(void *context)
 
 void kvi_embed_begin(kv_db_t *db)
 {
-    kvi_os_lock_exclusive(&db->lock);
+    kvi_gate_close(&db->gate);
     db->turn_moves = atomic_load(&db->moves);
 }
 
@@ -48,9 +48,9 @@ void kvi_embed_wait(kv_db_t *db, uint64_t moves)
 kv_status_t kvi_embed_log_status(kv_db_t *db)
 {
     kvi_commit_state_t state;
-    kvi_os_lock_shared(&db->lock);
+    const unsigned lane = kvi_gate_enter(&db->gate);
     db->commit->ops->state(db->commit, &state);
-    kvi_os_unlock_either(&db->lock);
+    kvi_gate_leave(&db->gate, lane);
     return state.status;
 }
 
@@ -77,7 +77,7 @@ kv_status_t kvi_embed_end(kv_db_t *db, kv_status_t status)
     const uint64_t moves = db->turn_moves;
     const uint64_t lsn = db->commit->ops->end_turn(db->commit);
     (void)kvi_embed_step_files(db);
-    kvi_os_unlock_either(&db->lock);
+    kvi_gate_open(&db->gate);
     if (status == KV_BUSY) { /* the disk lags */
         kvi_embed_wait(db, moves);
     }
@@ -149,7 +149,7 @@ bool kv_db_maintain(kv_db_t *db, uint64_t budget_us)
         more = kvi_embed_housekeep(db, MAINTAIN_STEPS);
         (void)db->commit->ops->end_turn(db->commit);
         more = kvi_embed_step_files(db) || more;
-        kvi_os_unlock_either(&db->lock);
+        kvi_gate_hand_over(&db->gate);
     } while (more && kvi_os_monotonic_ns() < end);
     return more;
 }
@@ -233,7 +233,6 @@ kv_status_t kv_db_open(const char *path, const kv_db_options_t *options, kv_db_t
         say(chosen, kv_status_text(status));
         return status;
     }
-    kvi_os_shared_init(&opened->lock);
     opened->clock = chosen->clock != NULL ? chosen->clock : system_clock;
     opened->clock_context = chosen->clock_context;
     opened->submitter = (kvi_submitter_t){submit, opened};
@@ -278,7 +277,7 @@ kv_status_t kv_db_set_memory_limit(kv_db_t *db, size_t bytes)
     }
     kvi_embed_begin(db);
     kvi_db_set_memory_limit(db->data, bytes);
-    kvi_os_unlock_either(&db->lock);
+    kvi_gate_open(&db->gate);
     return KV_OK;
 }
 
@@ -289,7 +288,7 @@ kv_status_t kv_db_set_eviction(kv_db_t *db, kv_eviction_t eviction)
     }
     kvi_embed_begin(db);
     kvi_db_set_eviction(db->data, (kvi_eviction_t)eviction);
-    kvi_os_unlock_either(&db->lock);
+    kvi_gate_open(&db->gate);
     return KV_OK;
 }
 
@@ -300,7 +299,7 @@ kv_status_t kv_db_set_sync(kv_db_t *db, kv_sync_t sync)
     }
     kvi_embed_begin(db);
     db->commit->ops->set_sync(db->commit, (kvi_sync_t)sync);
-    kvi_os_unlock_either(&db->lock);
+    kvi_gate_open(&db->gate);
     return KV_OK;
 }
 
@@ -340,6 +339,6 @@ kv_status_t kv_db_stats(kv_db_t *db, kv_db_stats_t *stats)
         stats->saving = directory.running;
         stats->last_save = directory.last_status;
     }
-    kvi_os_unlock_either(&db->lock);
+    kvi_gate_open(&db->gate);
     return KV_OK;
 }

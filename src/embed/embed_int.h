@@ -2,13 +2,13 @@
 /*
  * What the files behind kv_db.h share.
  *
- *   gets        ──► shared lock ──► engine
- *   changes     ──► exclusive lock ──► kvi_db_submit ──► commit ──► unlock ──► wait for the LSN
+ *   gets        ──► enter the gate ──► engine ──► leave
+ *   changes     ──► close the gate ──► kvi_db_submit ──► commit ──► open ──► wait for the LSN
  *
- * Many threads wait for one sync together, and none of them holds the lock meanwhile.
+ * Many threads wait for one sync together, and the gate is open meanwhile.
  *
  * Invariants:
- *  1. Whoever changes data, contents or observers holds the lock exclusively.
+ *  1. Whoever changes data, contents or observers has closed the gate.
  *  2. A handle keeps the struct of its keyspace alive, not its place in the database: each call
  *     looks whether it is still there.
  */
@@ -21,6 +21,7 @@
 
 #include "db/db_int.h"
 #include "db/evict.h"
+#include "embed/gate.h"
 #include "log/commit.h"
 #include "log/directory.h"
 #include "os/os.h"
@@ -31,8 +32,11 @@ typedef struct kvi_embed_file {
     kv_status_t status;
 } kvi_embed_file_t;
 
+#define KVI_EMBED_CURSORS 8U
+
 struct kv_db {
-    kvi_os_shared_t lock;
+    kvi_gate_t gate;
+    kvi_os_mutex_t cursors[KVI_EMBED_CURSORS]; /* for who reads with a cursor within the gate */
     kvi_db_t *data;
     kvi_commit_t *commit;
     kvi_directory_t *directory; /* NULL: in memory */
@@ -58,26 +62,26 @@ static inline int64_t kvi_embed_now(const kv_db_t *db)
     return db->clock(db->clock_context);
 }
 
-/* Under the lock: whether the keyspace is still in the database. */
+/* Within the gate: whether the keyspace is still in the database. */
 static inline bool kvi_embed_is_there(const kv_keyspace_t *keyspace)
 {
     return kvi_db_keyspace(keyspace->db->data, keyspace->data->number) == keyspace->data;
 }
 
-/* Between them is one turn of changes. end unlocks, then waits for what has to be durable, and
- * answers status, or why that will not come. KV_BUSY says that the log has no room yet: end has
+/* Between them is one turn of changes. end opens the gate, then waits for what has to be durable,
+ * and answers status, or why that will not come. KV_BUSY says that the log has no room yet: end has
  * waited until it may have, and the turn is to be tried again. */
 void kvi_embed_begin(kv_db_t *db);
 kv_status_t kvi_embed_end(kv_db_t *db, kv_status_t status);
 
-/* Without the lock: KV_OK, or why the log takes nothing. */
+/* Outside of the gate: KV_OK, or why the log takes nothing. */
 kv_status_t kvi_embed_log_status(kv_db_t *db);
-/* Without the lock: waits until the LSN is on stable storage. Why it will not be there. */
+/* Outside of the gate: waits until the LSN is on stable storage. Why it will not be there. */
 kv_status_t kvi_embed_wait_durable(kv_db_t *db, uint64_t lsn);
 /* Returns when db->moves, read before looking at the files, has changed, or after a while. */
 void kvi_embed_wait(kv_db_t *db, uint64_t moves);
-/* After end_turn, under the lock: a bounded step of a running snapshot file. True: there is more to
- * do at once. */
+/* After end_turn, in the closed gate: a bounded step of a running snapshot file. True: there is
+ * more to do at once. */
 bool kvi_embed_step_files(kv_db_t *db);
 
 /* One operation on a keyspace as a turn of its own. */
@@ -110,6 +114,7 @@ struct kv_snapshot {
     kvi_observer_t observer;
     kv_db_t *db;
     int64_t now_ms;
+    kvi_os_mutex_t cursors; /* of the side table */
     kv_engine_t *side; /* place of the content u32, big endian, and key ─► 0, or 1 and record */
     kv_status_t status; /* of keeping old records */
     size_t count;

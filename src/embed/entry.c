@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Single entries: gets side by side under the shared lock, changes one by one. */
+/* Single entries: gets side by side within the gate, changes one by one. */
 #include <string.h>
 
 #include "base/bytes.h"
@@ -9,6 +9,7 @@
 
 struct kv_pin {
     kv_db_t *db;
+    unsigned lane;
 };
 
 /* ---- copies ---- */
@@ -52,37 +53,28 @@ void kv_value_free(kv_value_t *value)
 
 /* ---- reading ---- */
 
-/* Takes the lock for reading. An access has to be noted where eviction asks for it, which is a
- * change; nobody else can change the policy while the lock is held. */
-static bool lock_for_get(kv_keyspace_t *keyspace)
+/* Eviction may want to know of the access. The random number is one that no two readers share. */
+static void note_access(const kv_keyspace_t *keyspace, kv_slice_t record, int64_t now_ms)
 {
-    kvi_os_shared_t *const lock = &keyspace->db->lock;
-    kvi_os_lock_shared(lock);
-    if (!kvi_keyspace_notes_accesses(keyspace->data)) {
-        return false;
+    const kvi_keyspace_t *const data = keyspace->data;
+    if (kvi_keyspace_notes_accesses(data)) {
+        const uint64_t number = data->counts_uses ? kvi_os_monotonic_ns() : 0;
+        kvi_keyspace_note_access(data, record, now_ms, number ^ (uintptr_t)record.data);
     }
-    kvi_os_unlock_either(lock);
-    kvi_os_lock_exclusive(lock);
-    return true;
 }
 
-static void note_access(kv_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms)
-{
-    kvi_entry_t entry;
-    (void)kvi_keyspace_get(keyspace->data, key, now_ms, true, &entry);
-}
-
-/* Under the lock. */
-static kv_status_t find(kv_keyspace_t *keyspace, kv_slice_t key, bool note, kv_slice_t *record)
+/* Within the gate. */
+static kv_status_t find(const kv_keyspace_t *keyspace, kv_slice_t key, kv_slice_t *record)
 {
     if (!kvi_embed_is_there(keyspace)) {
         return KV_INVALID;
     }
     const int64_t now_ms = kvi_embed_now(keyspace->db);
-    if (note) {
-        note_access(keyspace, key, now_ms);
+    const kv_status_t status = kvi_keyspace_peek(keyspace->data, key, now_ms, record);
+    if (status == KV_OK) {
+        note_access(keyspace, *record, now_ms);
     }
-    return kvi_keyspace_peek(keyspace->data, key, now_ms, record);
+    return status;
 }
 
 kv_status_t kv_keyspace_get(kv_keyspace_t *keyspace, kv_slice_t key, kv_value_t *value)
@@ -90,13 +82,13 @@ kv_status_t kv_keyspace_get(kv_keyspace_t *keyspace, kv_slice_t key, kv_value_t 
     if (keyspace == NULL || value == NULL) {
         return KV_INVALID;
     }
-    const bool note = lock_for_get(keyspace);
+    const unsigned lane = kvi_gate_enter(&keyspace->db->gate);
     kv_slice_t record;
-    kv_status_t status = find(keyspace, key, note, &record);
+    kv_status_t status = find(keyspace, key, &record);
     if (status == KV_OK) {
         status = kvi_embed_copy(record, value);
     }
-    kvi_os_unlock_either(&keyspace->db->lock);
+    kvi_gate_leave(&keyspace->db->gate, lane);
     return status;
 }
 
@@ -118,20 +110,22 @@ kv_status_t kv_keyspace_get_many(kv_keyspace_t *keyspace, size_t count, const kv
     if (keyspace == NULL || (count > 0 && (keys == NULL || values == NULL || statuses == NULL))) {
         return KV_INVALID;
     }
-    const bool note = lock_for_get(keyspace);
+    const unsigned lane = kvi_gate_enter(&keyspace->db->gate);
     const int64_t now_ms = kvi_embed_now(keyspace->db);
     kv_status_t status = kvi_embed_is_there(keyspace) ? KV_OK : KV_INVALID;
     for (size_t done = 0; done < count && status != KV_INVALID; done += GROUP) {
         const size_t group = count - done < GROUP ? count - done : GROUP;
         kv_slice_t records[GROUP];
-        for (size_t i = 0; i < group && note; i++) {
-            note_access(keyspace, keys[done + i], now_ms);
-        }
         kvi_keyspace_peek_many(keyspace->data, group, keys + done, now_ms, records);
+        for (size_t i = 0; i < group; i++) {
+            if (records[i].data != NULL) {
+                note_access(keyspace, records[i], now_ms);
+            }
+        }
         const kv_status_t copied = copy_group(group, records, values + done, statuses + done);
         status = copied != KV_OK ? copied : status;
     }
-    kvi_os_unlock_either(&keyspace->db->lock);
+    kvi_gate_leave(&keyspace->db->gate, lane);
     return status;
 }
 
@@ -145,10 +139,9 @@ kv_status_t kv_keyspace_pin(kv_keyspace_t *keyspace, kv_slice_t key, kv_slice_t 
     if (pinned == NULL) {
         return KV_NO_MEMORY;
     }
-    pinned->db = keyspace->db;
-    const bool note = lock_for_get(keyspace);
+    *pinned = (kv_pin_t){.db = keyspace->db, .lane = kvi_gate_enter(&keyspace->db->gate)};
     kv_slice_t record;
-    const kv_status_t status = find(keyspace, key, note, &record);
+    const kv_status_t status = find(keyspace, key, &record);
     if (status != KV_OK) {
         kv_keyspace_unpin(pinned);
         return status;
@@ -161,7 +154,7 @@ kv_status_t kv_keyspace_pin(kv_keyspace_t *keyspace, kv_slice_t key, kv_slice_t 
 void kv_keyspace_unpin(kv_pin_t *pin)
 {
     if (pin != NULL) {
-        kvi_os_unlock_either(&pin->db->lock);
+        kvi_gate_leave(&pin->db->gate, pin->lane);
         kv_store_free(pin);
     }
 }

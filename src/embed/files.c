@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files of programs' databases: flush, snapshot files, backups. None of them holds the lock for
- * longer than a step.
+ * Files of programs' databases: flush, snapshot files, backups. None of them keeps the gate
+ * closed for longer than a step.
  *
- *   save, backup   lock ─► begin ─► step ─► unlock ─► wait for the writer ─► lock ─► step ...
- *   writes         lock ─► change ─► step ─► unlock        so they carry a running one on, too
+ *   save, backup   close ─► begin ─► step ─► open ─► wait for the writer ─► close ─► step ...
+ *   writes         close ─► change ─► step ─► open        so they carry a running one on, too
  *
- * Invariant: db->file is the caller whose file is running, under the lock; it is told in the same
- * hold of the lock in which the file comes to its end, so the next one cannot be taken for it.
+ * Invariant: db->file is the caller whose file is running, in the closed gate; it is told in the
+ * same turn in which the file comes to its end, so the next one cannot be taken for it.
  */
 #include "embed/embed_int.h"
 
@@ -34,7 +34,7 @@ bool kvi_embed_step_files(kv_db_t *db)
     return more;
 }
 
-/* Under the lock. KV_BUSY: another one is running. */
+/* In the closed gate. KV_BUSY: another one is running. */
 static kv_status_t begin_file(kv_db_t *db, const char *path, kvi_embed_file_t *file)
 {
     const kv_status_t status = path != NULL ? kvi_directory_backup(db->directory, path)
@@ -62,7 +62,7 @@ static kv_status_t make_file(kv_db_t *db, const char *path)
         const bool waits = status == KV_OK || (status == KV_BUSY && is_running(db, &last));
         const bool more = waits && kvi_embed_step_files(db);
         const bool done = file.done;
-        kvi_os_unlock_either(&db->lock);
+        kvi_gate_hand_over(&db->gate);
         if (done || !waits) {
             return done ? file.status : status;
         }
@@ -105,7 +105,7 @@ kv_status_t kv_db_flush(kv_db_t *db)
     kvi_embed_begin(db);
     (void)db->commit->ops->end_turn(db->commit);
     const uint64_t lsn = db->commit->ops->hurry(db->commit);
-    kvi_os_unlock_either(&db->lock);
+    kvi_gate_open(&db->gate);
     const kv_status_t status = kvi_embed_wait_durable(db, lsn);
     return status != KV_OK ? status : log_error(db);
 }
@@ -117,6 +117,6 @@ kv_status_t kv_db_resume(kv_db_t *db)
     }
     kvi_embed_begin(db);
     const kv_status_t status = db->commit->ops->resume(db->commit);
-    kvi_os_unlock_either(&db->lock);
+    kvi_gate_open(&db->gate);
     return status;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Iterators: chunks of copied entries. A chunk is read under the lock, from behind the last key of
+ * Iterators: chunks of copied entries. A chunk is read within the gate, from behind the last key of
  * the chunk before it, so an iterator holds nothing between two calls and survives every change.
  *
  *   ordered     a range cursor of the engine; with a snapshot merged with one of its side table
  *   unordered   the engine's scan and its token
  *
- * Reading a chunk takes the lock exclusively: cursors take memory from the engine's pool.
+ * Gets go on meanwhile. Cursors take memory from the engine's pool, which has one user at a time,
+ * so iterators of one keyspace read their chunks one after the other: a mutex of the database,
+ * chosen by the keyspace's number, and behind it that of the snapshot.
  */
 #include "embed/embed_int.h"
 
@@ -234,8 +236,8 @@ static kv_status_t read_unordered(kv_iterator_t *iterator, const kvi_content_t *
     return iterator->status;
 }
 
-/* Under the lock. */
-static kv_status_t read_locked(kv_iterator_t *iterator)
+/* Within the gate and the mutexes of keyspace and snapshot. */
+static kv_status_t read_within(kv_iterator_t *iterator)
 {
     const kvi_content_t *content = iterator->keyspace.data->content;
     size_t place = 0;
@@ -260,9 +262,23 @@ static kv_status_t read_locked(kv_iterator_t *iterator)
                              : read_unordered(iterator, content);
 }
 
+static kv_status_t read_guarded(kv_iterator_t *iterator)
+{
+    if (iterator->snapshot == NULL) {
+        return read_within(iterator);
+    }
+    kvi_os_lock(&iterator->snapshot->cursors);
+    const kv_status_t status = read_within(iterator);
+    kvi_os_unlock(&iterator->snapshot->cursors);
+    return status;
+}
+
 /* The next chunk that holds something. */
 static kv_status_t read_chunk(kv_iterator_t *iterator)
 {
+    kv_db_t *const db = iterator->keyspace.db;
+    kvi_os_mutex_t *const cursors =
+        &db->cursors[iterator->keyspace.data->number % KVI_EMBED_CURSORS];
     iterator->status = KV_OK;
     iterator->first = NULL;
     iterator->last = NULL;
@@ -271,9 +287,11 @@ static kv_status_t read_chunk(kv_iterator_t *iterator)
         kv_arena_reset(iterator->chunk, CHUNK_BYTES);
         iterator->count = 0;
         iterator->bytes = 0;
-        kvi_embed_begin(iterator->keyspace.db);
-        status = read_locked(iterator);
-        kvi_os_unlock_either(&iterator->keyspace.db->lock);
+        const unsigned lane = kvi_gate_enter(&db->gate);
+        kvi_os_lock(cursors);
+        status = read_guarded(iterator);
+        kvi_os_unlock(cursors);
+        kvi_gate_leave(&db->gate, lane);
     }
     if (status != KV_OK) {
         iterator->first = NULL;
@@ -313,7 +331,7 @@ static bool needs_order(const kv_iterator_options_t *options)
            options->range.lower.kind != KV_BOUND_NONE || options->range.upper.kind != KV_BOUND_NONE;
 }
 
-/* Under the lock. */
+/* In the closed gate. */
 static kv_status_t choose_way(kv_iterator_t *iterator, const kv_iterator_options_t *options)
 {
     if (!kvi_embed_is_there(&iterator->keyspace) && options->snapshot == NULL) {
@@ -335,7 +353,7 @@ static kv_status_t prepare(kv_iterator_t *iterator, const kv_iterator_options_t 
     kvi_embed_begin(iterator->keyspace.db);
     iterator->keyspace.data->users++;
     const kv_status_t status = choose_way(iterator, options);
-    kvi_os_unlock_either(&iterator->keyspace.db->lock);
+    kvi_gate_open(&iterator->keyspace.db->gate);
     return status != KV_OK ? status : copy_options(iterator, options);
 }
 
@@ -378,7 +396,7 @@ void kv_iterator_close(kv_iterator_t *iterator)
     if (db != NULL) {
         kvi_embed_begin(db);
         kvi_keyspace_release(iterator->keyspace.data);
-        kvi_os_unlock_either(&db->lock);
+        kvi_gate_open(&db->gate);
     }
     kv_arena_destroy(iterator->fixed);
     kv_arena_destroy(iterator->chunk);

@@ -31,7 +31,7 @@ static kv_slice_t slice_of(const char *text)
     return (kv_slice_t){text, strlen(text)};
 }
 
-/* Under the lock. */
+/* In the closed gate. */
 static kv_status_t open_handle(kv_db_t *db, kv_slice_t name, kv_keyspace_t *handle)
 {
     uint32_t number;
@@ -54,7 +54,7 @@ kv_status_t kv_keyspace_open(kv_db_t *db, const char *name, kv_keyspace_t **keys
     }
     kvi_embed_begin(db);
     const kv_status_t status = open_handle(db, slice_of(name), handle);
-    kvi_os_unlock_either(&db->lock);
+    kvi_gate_open(&db->gate);
     if (status != KV_OK) {
         kv_store_free(handle);
         return status;
@@ -106,7 +106,7 @@ void kv_keyspace_close(kv_keyspace_t *keyspace)
         kv_db_t *const db = keyspace->db;
         kvi_embed_begin(db);
         kvi_keyspace_release(keyspace->data);
-        kvi_os_unlock_either(&db->lock);
+        kvi_gate_open(&db->gate);
         kv_store_free(keyspace);
     }
 }
@@ -131,13 +131,13 @@ kv_status_t kv_db_list_keyspaces(kv_db_t *db, bool (*visit)(void *context, kv_sl
     if (db == NULL || visit == NULL) {
         return KV_INVALID;
     }
-    kvi_os_lock_shared(&db->lock);
+    const unsigned lane = kvi_gate_enter(&db->gate);
     bool more = true;
     for (size_t i = 0; i < kvi_db_keyspaces(db->data) && more; i++) {
         const kvi_keyspace_t *const keyspace = kvi_db_keyspace(db->data, i);
         more = keyspace == NULL || visit(context, kvi_keyspace_name(keyspace));
     }
-    kvi_os_unlock_either(&db->lock);
+    kvi_gate_leave(&db->gate, lane);
     return KV_OK;
 }
 
@@ -146,10 +146,10 @@ kv_status_t kv_keyspace_attributes(kv_keyspace_t *keyspace, kv_attributes_t *att
     if (keyspace == NULL || attributes == NULL) {
         return KV_INVALID;
     }
-    kvi_os_lock_shared(&keyspace->db->lock);
     kvi_attributes_t data;
+    const unsigned lane = kvi_gate_enter(&keyspace->db->gate);
     kvi_keyspace_attributes(keyspace->data, &data);
-    kvi_os_unlock_either(&keyspace->db->lock);
+    kvi_gate_leave(&keyspace->db->gate, lane);
     *attributes = (kv_attributes_t){.engine = data.engine->name,
                                     .quota_bytes = data.quota_bytes,
                                     .eviction = (kv_eviction_t)data.eviction,
@@ -194,6 +194,6 @@ kv_status_t kv_keyspace_stats(kv_keyspace_t *keyspace, kv_keyspace_stats_t *stat
                                    .expired = kvi_keyspace_expired(data),
                                    .evicted = kvi_keyspace_evicted(data)};
     const kv_status_t status = kvi_keyspace_memory(data, &stats->memory);
-    kvi_os_unlock_either(&db->lock);
+    kvi_gate_open(&db->gate);
     return status;
 }

@@ -6,7 +6,7 @@
  *   key ──► side table?  record of then, or "was not there"
  *             └─ no ──► held content: not changed since
  *
- * Thread rule: the side table is written under the exclusive lock and read under the shared one.
+ * Thread rule: the side table is written in the closed gate and read within it.
  */
 #include "embed/embed_int.h"
 
@@ -93,7 +93,7 @@ static void before_change(kvi_observer_t *observer, kvi_content_t *content, kv_s
     }
 }
 
-/* Under the exclusive lock. */
+/* In the closed gate. */
 static void hold_all(kv_snapshot_t *snapshot, kvi_db_t *data)
 {
     for (size_t i = 0; i < kvi_db_keyspaces(data); i++) {
@@ -118,7 +118,7 @@ kv_status_t kv_snapshot_take(kv_db_t *db, kv_snapshot_t **snapshot)
         kv_store_calloc(1, sizeof(*taken) + places * sizeof(taken->places[0]));
     const kv_engine_options_t options = {.name = "snapshot"};
     if (taken == NULL || kv_engine_open("bptree", &options, &taken->side) != KV_OK) {
-        kvi_os_unlock_either(&db->lock);
+        kvi_gate_open(&db->gate);
         kv_store_free(taken);
         return KV_NO_MEMORY;
     }
@@ -128,7 +128,7 @@ kv_status_t kv_snapshot_take(kv_db_t *db, kv_snapshot_t **snapshot)
     taken->now_ms = now_ms > kvi_db_time(db->data) ? now_ms : kvi_db_time(db->data);
     hold_all(taken, db->data);
     kvi_db_observe(db->data, &taken->observer);
-    kvi_os_unlock_either(&db->lock);
+    kvi_gate_open(&db->gate);
     *snapshot = taken;
     return KV_OK;
 }
@@ -145,7 +145,7 @@ void kv_snapshot_release(kv_snapshot_t *snapshot)
         kvi_content_release(snapshot->places[i].content);
         kvi_keyspace_release(snapshot->places[i].keyspace);
     }
-    kvi_os_unlock_either(&db->lock);
+    kvi_gate_open(&db->gate);
     snapshot->side->ops->close(snapshot->side);
     kv_store_free(snapshot);
 }
@@ -186,12 +186,12 @@ kv_status_t kv_snapshot_get(kv_snapshot_t *snapshot, kv_keyspace_t *keyspace, kv
     if (made.bytes == NULL) {
         return KV_NO_MEMORY;
     }
-    kvi_os_lock_shared(&snapshot->db->lock);
+    const unsigned lane = kvi_gate_enter(&snapshot->db->gate);
     kv_slice_t record;
     kv_status_t status = snapshot->status;
     status = status != KV_OK ? status : find(snapshot, place, &made, key, &record);
     status = status != KV_OK ? status : kvi_embed_copy(record, value);
-    kvi_os_unlock_either(&snapshot->db->lock);
+    kvi_gate_leave(&snapshot->db->gate, lane);
     free_key(&made);
     return status;
 }
@@ -202,8 +202,8 @@ size_t kv_snapshot_bytes(kv_snapshot_t *snapshot)
         return 0;
     }
     kv_engine_memory_t memory;
-    kvi_os_lock_shared(&snapshot->db->lock);
+    kvi_gate_close(&snapshot->db->gate);
     const kv_status_t status = snapshot->side->ops->memory(snapshot->side, &memory);
-    kvi_os_unlock_either(&snapshot->db->lock);
+    kvi_gate_open(&snapshot->db->gate);
     return status == KV_OK ? memory.total_bytes : 0;
 }

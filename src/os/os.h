@@ -67,15 +67,11 @@ bool kvi_os_wait_until(kvi_os_condition_t *condition, kvi_os_mutex_t *mutex, uin
 void kvi_os_wake(kvi_os_condition_t *condition);     /* one who waits */
 void kvi_os_wake_all(kvi_os_condition_t *condition); /* all of them */
 
-/* Many readers or one writer; writers that wait go before readers that come. Nobody may take it
- * twice. */
-typedef struct kvi_os_shared {
-    _Alignas(16) unsigned char opaque[64];
-} kvi_os_shared_t;
-void kvi_os_shared_init(kvi_os_shared_t *lock);
-void kvi_os_lock_shared(kvi_os_shared_t *lock);
-void kvi_os_lock_exclusive(kvi_os_shared_t *lock);
-void kvi_os_unlock_either(kvi_os_shared_t *lock);
+/* The processor that this thread is on, or was a moment ago: for who spreads things over cache
+ * lines. */
+unsigned kvi_os_processor(void);
+/* Between two looks of a thread that waits for a moment without sleeping. */
+void kvi_os_relax(void);
 
 typedef struct kvi_os_thread {
     _Alignas(16) unsigned char opaque[16];

@@ -3,13 +3,13 @@
 #include "os/os.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 _Static_assert(sizeof(pthread_cond_t) <= sizeof(kvi_os_condition_t), "a condition fits its place");
-_Static_assert(sizeof(pthread_rwlock_t) <= sizeof(kvi_os_shared_t), "a lock fits its place");
 _Static_assert(sizeof(pthread_t) <= sizeof(kvi_os_thread_t), "a thread fits its place");
 
 static pthread_cond_t *condition_of(kvi_os_condition_t *condition)
@@ -45,30 +45,19 @@ void kvi_os_wake_all(kvi_os_condition_t *condition)
     pthread_cond_broadcast(condition_of(condition));
 }
 
-static pthread_rwlock_t *shared_of(kvi_os_shared_t *lock)
+unsigned kvi_os_processor(void)
 {
-    return (pthread_rwlock_t *)(void *)lock->opaque;
+    const int processor = sched_getcpu();
+    return processor > 0 ? (unsigned)processor : 0;
 }
 
-void kvi_os_shared_init(kvi_os_shared_t *lock)
+void kvi_os_relax(void)
 {
-    const pthread_rwlock_t initial = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
-    *shared_of(lock) = initial;
-}
-
-void kvi_os_lock_shared(kvi_os_shared_t *lock)
-{
-    pthread_rwlock_rdlock(shared_of(lock));
-}
-
-void kvi_os_lock_exclusive(kvi_os_shared_t *lock)
-{
-    pthread_rwlock_wrlock(shared_of(lock));
-}
-
-void kvi_os_unlock_either(kvi_os_shared_t *lock)
-{
-    pthread_rwlock_unlock(shared_of(lock));
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
 }
 
 typedef struct start {

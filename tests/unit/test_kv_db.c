@@ -11,6 +11,7 @@
 #include <concordkv/kv_db.h>
 
 #include "base/random.h"
+#include "embed/embed_int.h"
 
 static int64_t clock_ms;
 
@@ -276,6 +277,51 @@ static void quotas_refuse_or_evict(void **state)
 }
 
 /* ---- iterators ---- */
+
+static uint32_t access_of(const fixture_t *f, const char *key)
+{
+    kv_slice_t record;
+    assert_int_equal(kvi_keyspace_peek(f->space->data, slice(key), clock_ms, &record), KV_OK);
+    return kvi_record_access(record.data);
+}
+
+/* Each way of reading is an access where eviction asks for them, and none elsewhere. */
+static void gets_are_noted_where_eviction_asks(void **state)
+{
+    (void)state;
+    fixture_t f = open_fixture("hash");
+    const char *const keys[] = {"a", "b", "c"};
+    for (int i = 0; i < 3; i++) {
+        put(&f, keys[i], "value");
+    }
+    const uint32_t before = access_of(&f, "a");
+    clock_ms += 70000000; /* bytes carry over */
+    assert_entry(&f, "a", "value");
+    assert_int_equal(access_of(&f, "a"), before);
+    assert_int_equal(kv_db_set_eviction(f.db, KV_EVICT_ALL_LRU), KV_OK);
+    kv_slice_t value;
+    kv_pin_t *pin;
+    kv_status_t status;
+    const kv_slice_t many = slice("c");
+    assert_entry(&f, "a", "value");
+    assert_int_equal(kv_keyspace_pin(f.space, slice("b"), &value, &pin), KV_OK);
+    kv_keyspace_unpin(pin);
+    assert_int_equal(kv_keyspace_get_many(f.space, 1, &many, &f.value, &status), KV_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(access_of(&f, keys[i]), before + 70000);
+    }
+    kv_attributes_t attributes;
+    assert_int_equal(kv_keyspace_attributes(f.space, &attributes), KV_OK);
+    attributes.eviction = KV_EVICT_ALL_LFU;
+    assert_int_equal(kv_keyspace_set_attributes(f.space, &attributes), KV_OK);
+    put(&f, "new", "value");
+    const uint32_t first = access_of(&f, "new");
+    for (int i = 0; i < 1000; i++) {
+        assert_entry(&f, "new", "value");
+    }
+    assert_true((access_of(&f, "new") & 0xff) > (first & 0xff));
+    close_fixture(&f);
+}
 
 static void fill(fixture_t *f, int count)
 {
@@ -633,6 +679,7 @@ int main(void)
         cmocka_unit_test(late_entries_are_never_seen),
         cmocka_unit_test(keyspaces_are_made_changed_and_dropped),
         cmocka_unit_test(quotas_refuse_or_evict),
+        cmocka_unit_test(gets_are_noted_where_eviction_asks),
         cmocka_unit_test(ranges_are_walked_both_ways),
         cmocka_unit_test(iterators_survive_changes),
         cmocka_unit_test(order_is_asked_for_where_there_is_one),

@@ -60,9 +60,9 @@ static void run(shared_t *shared, void *(*write)(void *), void *(*read)(void *))
     assert_int_equal(atomic_load(&shared->wrong), 0);
 }
 
-static void open_shared(shared_t *shared, const char *engine)
+static void open_shared(shared_t *shared, const char *engine, kv_eviction_t eviction)
 {
-    const kv_db_options_t options = {.engine = engine};
+    const kv_db_options_t options = {.engine = engine, .eviction = eviction};
     *shared = (shared_t){0};
     assert_int_equal(kv_db_open(NULL, &options, &shared->db), KV_OK);
     assert_int_equal(kv_keyspace_open(shared->db, "0", &shared->space), KV_OK);
@@ -121,21 +121,36 @@ static void *read_some(void *argument)
     return NULL;
 }
 
+static void run_readers_and_writers(const char *engine, kv_eviction_t eviction)
+{
+    shared_t shared;
+    open_shared(&shared, engine, eviction);
+    run(&shared, write_some, read_some);
+    kv_value_t value = {0};
+    char sum[16];
+    (void)snprintf(sum, sizeof(sum), "%d", THREADS / 2 * ROUNDS);
+    assert_int_equal(kv_keyspace_get(shared.space, slice("sum"), &value), KV_OK);
+    assert_int_equal(value.size, strlen(sum));
+    assert_memory_equal(value.data, sum, value.size);
+    kv_value_free(&value);
+    close_shared(&shared);
+}
+
 static void readers_share_and_writers_exclude(void **state)
 {
     (void)state;
     for (size_t number = 0; kv_engine_at(number) != NULL; number++) {
-        shared_t shared;
-        open_shared(&shared, kv_engine_at(number)->name);
-        run(&shared, write_some, read_some);
-        kv_value_t value = {0};
-        char sum[16];
-        (void)snprintf(sum, sizeof(sum), "%d", THREADS / 2 * ROUNDS);
-        assert_int_equal(kv_keyspace_get(shared.space, slice("sum"), &value), KV_OK);
-        assert_int_equal(value.size, strlen(sum));
-        assert_memory_equal(value.data, sum, value.size);
-        kv_value_free(&value);
-        close_shared(&shared);
+        run_readers_and_writers(kv_engine_at(number)->name, KV_EVICT_NONE);
+    }
+}
+
+/* Gets write their marks side by side. */
+static void accesses_are_noted_side_by_side(void **state)
+{
+    (void)state;
+    for (size_t number = 0; kv_engine_at(number) != NULL; number++) {
+        run_readers_and_writers(kv_engine_at(number)->name, KV_EVICT_ALL_LRU);
+        run_readers_and_writers(kv_engine_at(number)->name, KV_EVICT_ALL_LFU);
     }
 }
 
@@ -216,7 +231,7 @@ static void sums_stay_in_snapshots(void **state)
 {
     (void)state;
     shared_t shared;
-    open_shared(&shared, "bptree");
+    open_shared(&shared, "bptree", KV_EVICT_NONE);
     for (uint32_t i = 0; i < ACCOUNTS; i++) {
         char key[16];
         assert_int_equal(kv_keyspace_put(shared.space, account(i, key), slice("100"), NULL), KV_OK);
@@ -230,6 +245,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readers_share_and_writers_exclude),
+        cmocka_unit_test(accesses_are_noted_side_by_side),
         cmocka_unit_test(sums_stay_in_snapshots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
