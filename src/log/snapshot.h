@@ -7,7 +7,7 @@
  *   step      scans held contents in small counts; a record of an older epoch is written out and
  *             given the new epoch in place
  *   observer  a record of an older epoch that is about to change or go is written out first
- *   chunks    of 1 MiB go through a queue of 8 MiB to a thread that checks, compresses and writes
+ *   chunks    of 256 KiB go through a queue of 2 MiB to a thread that checks, compresses and writes
  *             them; a full queue pauses the scan and nothing else
  *   end       footer, sync, rename, directory sync: only now is there a snapshot
  *
@@ -32,7 +32,7 @@
 #include "db/db.h"
 #include "os/files.h"
 
-#define KVI_SNAPSHOT_QUEUE_BYTES ((size_t)8 << 20)
+#define KVI_SNAPSHOT_QUEUE_BYTES ((size_t)2 << 20)
 
 typedef struct kvi_snapshot kvi_snapshot_t;
 

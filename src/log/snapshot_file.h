@@ -53,7 +53,7 @@
 #define KVI_SNAPSHOT_VERSION 1U
 #define KVI_SNAPSHOT_HEADER_BYTES ((size_t)80)
 #define KVI_CHUNK_HEADER_BYTES ((size_t)40)
-#define KVI_CHUNK_PAYLOAD_BYTES ((size_t)1 << 20) /* of an ordinary one */
+#define KVI_CHUNK_PAYLOAD_BYTES ((size_t)256 << 10) /* of an ordinary one */
 #define KVI_FOOTER_BYTES ((size_t)64)
 /* Most that a payload unpacks to: a key and a value of the largest sizes that a database takes. */
 #define KVI_CHUNK_PAYLOAD_MAX (((size_t)1 << 30) + KVI_CHUNK_PAYLOAD_BYTES)

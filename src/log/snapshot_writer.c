@@ -15,7 +15,7 @@
 #include "log/compress.h"
 #include "log/snapshot_int.h"
 
-#define SYNC_BYTES ((uint64_t)16 << 20)
+#define SYNC_BYTES ((uint64_t)4 << 20)
 
 struct kvi_snapshot_writer {
     kvi_files_t *files;
