@@ -4,9 +4,8 @@
 #include "engine/array_int.h"
 #include "engine/estimate.h"
 
-#define BLOCK_BYTES ((size_t)65536)
-/* Less than kvi_estimate_pool says, since few size classes are in use. */
-#define POOL_BYTES 14000.0
+/* The engine's struct and the table of pages: a page of memory each. */
+#define ARRAY_BYTES 8192.0
 
 /* Entries of this record size that a page holds. */
 static size_t page_entries(size_t record_bytes)
@@ -19,12 +18,11 @@ static size_t page_entries(size_t record_bytes)
     return entries;
 }
 
-/* Blocks of 64 KB are whole, which counts while there are few. */
-static double page_blocks(double count)
+/* The last one counts whole. */
+static double page_bytes(double count)
 {
-    const double blocks = count * PAGE_BYTES_MAX / BLOCK_BYTES;
-    const double whole = blocks < (double)UINT32_MAX ? (double)(uint32_t)blocks : blocks;
-    return (whole < blocks ? whole + 1 : whole) * BLOCK_BYTES;
+    const double whole = count < (double)UINT32_MAX ? (double)(uint32_t)count : count;
+    return (whole < count ? whole + 1 : whole) * PAGE_BYTES_MAX;
 }
 
 size_t kvi_array_estimate(uint64_t count, size_t key_bytes, size_t value_bytes)
@@ -32,11 +30,8 @@ size_t kvi_array_estimate(uint64_t count, size_t key_bytes, size_t value_bytes)
     const double entries = (double)count;
     const size_t record_bytes = kvi_record_bytes(key_bytes, value_bytes);
     const double pages = entries / (double)page_entries(record_bytes);
-    double bytes = POOL_BYTES + BLOCK_BYTES; /* the struct's */
-    if (count > 0) {
-        bytes += page_blocks(pages);
-        bytes += BLOCK_BYTES + pages * sizeof(kvi_array_page_t *);
-    }
+    double bytes = kvi_estimate_pool() + ARRAY_BYTES;
+    bytes += page_bytes(pages) + pages * sizeof(kvi_array_page_t *);
     if (key_bytes > KEY_INLINE_MAX) {
         bytes += kvi_estimate_objects(entries, key_bytes);
     }

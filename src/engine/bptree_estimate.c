@@ -7,11 +7,13 @@
 /* Measured, for keys in random order: what lies free in the spans of pages, and the spans that
  * every size of page keeps open, which are more in a large tree. */
 #define PAGE_FILL 0.97
-#define OPEN_BYTES_FEW 200e3
-#define OPEN_BYTES_PER_ENTRY 400.0
-#define OPEN_BYTES_SMALL 650e3
-#define OPEN_PART 0.045
-#define OPEN_BYTES_LARGE 1500e3
+#define OPEN_BYTES_FEW 8e3
+#define OPEN_PER_ENTRY_FEW 40.0
+#define OPEN_BYTES_SMALL 150e3
+#define OPEN_PER_ENTRY_SMALL 6.0
+#define OPEN_BYTES_LARGE 500e3
+#define OPEN_PER_ENTRY_LARGE 1.1
+#define OPEN_BYTES_MAX 1150e3
 /* Entries of a leaf between two splits, on average: ln 2. */
 #define LEAF_FILL 0.69
 
@@ -28,10 +30,12 @@ static double smaller(double a, double b)
     return a < b ? a : b;
 }
 
-static double open_bytes(double entries, double pages)
+static double open_bytes(double entries)
 {
-    const double few = entries > 0 ? OPEN_BYTES_FEW + entries * OPEN_BYTES_PER_ENTRY : 0;
-    return smaller(few, smaller(OPEN_BYTES_SMALL + pages * OPEN_PART, OPEN_BYTES_LARGE));
+    const double few = OPEN_BYTES_FEW + entries * OPEN_PER_ENTRY_FEW;
+    const double small = OPEN_BYTES_SMALL + entries * OPEN_PER_ENTRY_SMALL;
+    const double large = OPEN_BYTES_LARGE + entries * OPEN_PER_ENTRY_LARGE;
+    return smaller(smaller(few, small), smaller(large, OPEN_BYTES_MAX));
 }
 
 size_t kvi_bptree_estimate(uint64_t count, size_t key_bytes, size_t value_bytes)
@@ -57,5 +61,5 @@ size_t kvi_bptree_estimate(uint64_t count, size_t key_bytes, size_t value_bytes)
     const double pages =
         entries * record +
         entries / leaf * (LEAF_HEADER_BYTES + INNER_CHILD_BYTES + PAGE_STEP_MIN / 2);
-    return kvi_estimate_bytes(bytes + pages / PAGE_FILL + open_bytes(entries, pages));
+    return kvi_estimate_bytes(bytes + pages / PAGE_FILL + open_bytes(entries));
 }

@@ -11,8 +11,8 @@
 
 #define GRANULE_SHIFT 3u
 
-/* The pool itself, its windows and what its first blocks bring with them. */
-#define POOL_BYTES 24000.0
+/* The pool itself, its windows, and the magazines of its first classes. */
+#define POOL_BYTES 10000.0
 
 double kvi_estimate_pool(void)
 {
@@ -34,9 +34,12 @@ double kvi_estimate_objects(double count, size_t bytes)
     const size_t object = kvi_class_bytes(number, GRANULE_SHIFT);
     const size_t span = (size_t)kvi_heap_span_blocks(object) << KVI_BLOCK_SHIFT;
     const double per_span = (double)(span / object);
-    const double spans = count / per_span;
-    /* The last span of the class is half empty. */
-    return (spans + (count > 0 ? 0.5 : 0)) * ((double)span + per_span / 8);
+    const double whole = count / per_span * ((double)span + per_span / 8);
+    /* What was opened last is half empty, and that is a page at least, or an object. */
+    const double least = object > KVI_PAGE_BYTES ? (double)object : (double)KVI_PAGE_BYTES;
+    const double part = whole / KVI_GROWTH_PART;
+    const double step = part < (double)span ? part : (double)span;
+    return whole + (count > 0 ? (step > least ? step : least) / 2 : 0);
 }
 
 size_t kvi_estimate_bytes(double bytes)

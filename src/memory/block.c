@@ -139,6 +139,7 @@ static void label(const kvi_block_request_t *request, uint32_t first)
     kvi_block_t *const block = &kvi_source.blocks[first];
     block->owner = request->owner;
     atomic_store_explicit(&block->taken, 0, memory_order_relaxed);
+    atomic_store_explicit(&block->pages, 0, memory_order_relaxed);
     atomic_store_explicit(&block->object_bytes, 0, memory_order_relaxed);
     for (uint32_t i = 0; i < request->count; i++) {
         kvi_source.tags[first + i] = (kvi_tag_t){.size_class = request->tag, .window = 0};
@@ -177,7 +178,8 @@ static uint32_t take_aligned(uint32_t count, uint32_t alignment, kv_huge_pages_t
 
 uint32_t kvi_blocks_acquire(const kvi_block_request_t *request, bool *zeroed)
 {
-    const size_t bytes = (size_t)request->count << KVI_BLOCK_SHIFT;
+    const size_t whole = (size_t)request->count << KVI_BLOCK_SHIFT;
+    const size_t bytes = request->charge != 0 ? request->charge : whole;
     if (!kvi_source_start() || !kvi_budget_charge(request->budget, bytes)) {
         return 0;
     }
@@ -433,6 +435,13 @@ void kvi_block_release_add(kvi_block_release_t *release, void *run, size_t obtai
         release_blocks(kvi_block_number(run), (uint32_t)(obtained >> KVI_BLOCK_SHIFT));
     }
     release->bytes += obtained;
+}
+
+void kvi_blocks_release_add(kvi_block_release_t *release, uint32_t first, uint32_t count,
+                            size_t charged)
+{
+    release_blocks(first, count);
+    release->bytes += charged;
 }
 
 void kvi_block_release_end(kvi_block_release_t *release)

@@ -68,7 +68,8 @@ typedef struct kvi_block {
 
     /* Spans and large objects of a heap (heap.h), in the first block. */
     uint16_t first_word;    /* no free object stands in a bitmap word before this one */
-    uint32_t objects;       /* how many the span holds */
+    _Atomic uint16_t pages; /* of the span that are open: charged, and cut into objects */
+    uint32_t objects;       /* how many those hold */
     _Atomic uint32_t taken; /* of them not in the bitmap: live, or resting in a magazine */
     uint32_t queue_child;   /* links of the queue of spans with free objects (queue.h) */
     uint32_t queue_sibling;
@@ -171,6 +172,7 @@ typedef struct kvi_block_request {
     uint32_t count;     /* blocks */
     uint32_t alignment; /* in blocks, a power of two; 0: one */
     uint16_t tag;       /* for every block; KVI_TAG_OTHER: heads are not recorded either */
+    size_t charge;      /* bytes to charge for now; 0: all of them */
 } kvi_block_request_t;
 
 /* As kvi_block_purge, but parts of huge pages go back at once. */
@@ -180,6 +182,9 @@ size_t kvi_block_purge_now(size_t keep_bytes, size_t max_bytes);
 size_t kvi_block_rounded(size_t bytes);
 /* The first block of a used run of request->count, or 0 with nothing charged. */
 uint32_t kvi_blocks_acquire(const kvi_block_request_t *request, bool *zeroed);
+/* kvi_block_release_add for whole blocks of which only charged bytes were charged. */
+void kvi_blocks_release_add(kvi_block_release_t *release, uint32_t first, uint32_t count,
+                            size_t charged);
 /* Makes a used run longer in place. False, with nothing charged, when the blocks behind it are not
  * free. */
 bool kvi_blocks_extend(kv_budget_t *budget, uint32_t first, uint32_t count, uint32_t new_count);

@@ -144,37 +144,108 @@ uint32_t kvi_heap_span_blocks(size_t bytes)
 static void choose_span(kvi_heap_class_t *class)
 {
     const size_t bytes = class->object_bytes;
-    class->span_blocks = kvi_heap_span_blocks(bytes);
+    class->span_blocks = (uint16_t)kvi_heap_span_blocks(bytes);
     class->reciprocal = (uint32_t)((((uint64_t)1 << 32) + bytes - 1) / bytes);
-    class->span_objects = (uint32_t)(((size_t) class->span_blocks << KVI_BLOCK_SHIFT) / bytes);
+    class->span_objects = (uint16_t)(((size_t) class->span_blocks << KVI_BLOCK_SHIFT) / bytes);
 }
 
 static size_t bitmap_bytes(const kvi_heap_class_t *class)
 {
-    return (class->span_objects + 63) / 64 * sizeof(uint64_t);
+    return (class->span_objects + 63U) / 64 * sizeof(uint64_t);
 }
 
-static void fill_bitmap(uint64_t *bitmap, uint32_t objects)
+/* Objects from begin to end become free. */
+static void fill_bitmap(uint64_t *bitmap, uint32_t begin, uint32_t end)
 {
-    const uint32_t whole = objects / 64;
-    memset(bitmap, 0xff, whole * sizeof *bitmap);
-    if (objects % 64 != 0) {
-        bitmap[whole] = (UINT64_C(1) << (objects % 64)) - 1;
+    while (begin < end) {
+        const uint32_t word_end = (begin / 64 + 1) * 64;
+        const uint32_t stop = end < word_end ? end : word_end;
+        bitmap[begin / 64] |= ~UINT64_C(0) >> (64 - (stop - begin)) << (begin % 64);
+        begin = stop;
     }
 }
 
-static void release_run(kvi_heap_t *heap, uint32_t first, uint32_t count)
+static size_t open_bytes(uint32_t span)
 {
-    const size_t bytes = (size_t)count << KVI_BLOCK_SHIFT;
+    return atomic_load_explicit(&entry(span)->pages, memory_order_relaxed) * KVI_PAGE_BYTES;
+}
+
+/* What was charged for the run of a span or of a large object. */
+static size_t charged_bytes(uint32_t first)
+{
+    const size_t open = open_bytes(first);
+    return open != 0 ? open : (size_t)entry(first)->run_blocks << KVI_BLOCK_SHIFT;
+}
+
+static void add_run(const kvi_heap_t *heap, kvi_block_release_t *release, uint32_t first,
+                    size_t charged)
+{
+    const uint32_t count = entry(first)->run_blocks;
     if (heap->poison) {
-        kvi_os_unpoison(kvi_block_address(first), bytes);
+        kvi_os_unpoison(kvi_block_address(first), (size_t)count << KVI_BLOCK_SHIFT);
     }
-    kvi_block_release(heap->budget, kvi_block_address(first), bytes);
+    kvi_blocks_release_add(release, first, count, charged);
 }
 
-/* The first block of a new span, with a bitmap all of whose objects are free; 0 when memory is
+static void release_run(const kvi_heap_t *heap, uint32_t first, size_t charged)
+{
+    kvi_block_release_t release;
+    kvi_block_release_begin(&release, heap->budget);
+    add_run(heap, &release, first, charged);
+    kvi_block_release_end(&release);
+}
+
+/* The bytes that should be open in a span of which the first open ones are: for one more object at
+ * least, and if generous for as many as keep the number of steps low. A whole span when all objects
+ * fit. */
+static size_t open_target(const kvi_heap_class_t *class, size_t open, bool generous)
+{
+    const size_t bytes = class->object_bytes;
+    const size_t step = kvi_load(&class->objects) * bytes / KVI_GROWTH_PART;
+    const size_t least = (open / bytes + 1) * bytes;
+    const size_t target = generous && open + step > least ? open + step : least;
+    const size_t pages = (target + KVI_PAGE_BYTES - 1) & ~(KVI_PAGE_BYTES - 1);
+    return pages / bytes < class->span_objects ? pages
+                                               : (size_t) class->span_blocks << KVI_BLOCK_SHIFT;
+}
+
+/* Opens the pages of a span up to open bytes, which are charged already. */
+static void open_pages(kvi_heap_t *heap, kvi_heap_class_t *class, uint32_t first, size_t open)
+{
+    kvi_block_t *const span = entry(first);
+    const uint32_t before = span->objects;
+    const size_t fitting = open / class->object_bytes;
+    span->objects = fitting < class->span_objects ? (uint32_t)fitting : class->span_objects;
+    span->first_word = (uint16_t)(before / 64);
+    fill_bitmap(span->bitmap, before, span->objects);
+    const size_t added = span->objects - before;
+    atomic_store_explicit(&class->objects, kvi_load(&class->objects) + added, memory_order_relaxed);
+    add(&heap->span_bytes, open - open_bytes(first));
+    atomic_store_explicit(&span->pages, (uint16_t)(open / KVI_PAGE_BYTES), memory_order_relaxed);
+    class->growing = span->objects < class->span_objects ? first : 0;
+    note_peak(heap);
+}
+
+/* Opens more of the growing span, all of whose objects are taken, and returns it; 0 when memory is
  * short. */
-static uint32_t acquire_span(kvi_heap_t *heap, size_t number)
+static uint32_t extend_span(kvi_heap_t *heap, kvi_heap_class_t *class)
+{
+    const uint32_t first = class->growing;
+    const size_t before = open_bytes(first);
+    size_t open = open_target(class, before, true);
+    if (!kvi_budget_charge(heap->budget, open - before)) {
+        open = open_target(class, before, false);
+        if (!kvi_budget_charge(heap->budget, open - before)) {
+            return 0;
+        }
+    }
+    open_pages(heap, class, first, open);
+    return first;
+}
+
+/* The first block of a new span of which open bytes are charged, with an empty bitmap; 0 when
+ * memory is short. */
+static uint32_t acquire_span(kvi_heap_t *heap, size_t number, size_t open)
 {
     kvi_heap_class_t *const class = &heap->classes[number];
     uint64_t *const bitmap = kvi_heap_meta_alloc(heap, bitmap_bytes(class));
@@ -184,19 +255,19 @@ static uint32_t acquire_span(kvi_heap_t *heap, size_t number)
     const kvi_block_request_t request = {.budget = heap->budget,
                                          .owner = &heap->span_owner,
                                          .count = class->span_blocks,
-                                         .tag = (uint16_t)number};
+                                         .tag = (uint16_t)number,
+                                         .charge = open};
     bool zeroed = false;
     const uint32_t first = kvi_blocks_acquire(&request, &zeroed);
-    if (first != 0 && !enter_windows(heap, first, class->span_blocks)) {
-        release_run(heap, first, class->span_blocks);
+    const bool entered = first != 0 && enter_windows(heap, first, class->span_blocks);
+    if (first != 0 && !entered) {
+        release_run(heap, first, open);
+    }
+    if (!entered) {
         kvi_heap_meta_free(heap, bitmap, bitmap_bytes(class));
         return 0;
     }
-    if (first == 0) {
-        kvi_heap_meta_free(heap, bitmap, bitmap_bytes(class));
-        return 0;
-    }
-    fill_bitmap(bitmap, class->span_objects);
+    memset(bitmap, 0, bitmap_bytes(class));
     entry(first)->bitmap = bitmap;
     return first;
 }
@@ -204,19 +275,22 @@ static uint32_t acquire_span(kvi_heap_t *heap, size_t number)
 static uint32_t open_span(kvi_heap_t *heap, size_t number)
 {
     kvi_heap_class_t *const class = &heap->classes[number];
-    const uint32_t first = acquire_span(heap, number);
+    size_t open = open_target(class, 0, true);
+    uint32_t first = acquire_span(heap, number, open);
+    if (first == 0 && open > open_target(class, 0, false)) {
+        open = open_target(class, 0, false);
+        first = acquire_span(heap, number, open);
+    }
     if (first == 0) {
         return 0;
     }
     kvi_block_t *const span = entry(first);
-    span->objects = class->span_objects;
-    span->first_word = 0;
+    span->objects = 0;
     atomic_store_explicit(&span->object_bytes, class->object_bytes, memory_order_relaxed);
     set_taken(first, 0);
     put_in_list(&class->list, first);
     atomic_store_explicit(&class->spans, class->spans + 1, memory_order_relaxed);
-    add(&heap->span_blocks, class->span_blocks);
-    note_peak(heap);
+    open_pages(heap, class, first, open);
     if (heap->poison) {
         kvi_os_poison(kvi_block_address(first), (size_t) class->span_blocks << KVI_BLOCK_SHIFT);
     }
@@ -232,16 +306,21 @@ static void close_span(kvi_heap_t *heap, size_t number, uint32_t first)
     } else {
         kvi_queue_remove(&class->queue, first);
     }
+    if (class->growing == first) {
+        class->growing = 0;
+    }
     take_from_list(&class->list, first);
     atomic_store_explicit(&class->spans, class->spans - 1, memory_order_relaxed);
-    subtract(&heap->span_blocks, class->span_blocks);
+    atomic_store_explicit(&class->objects, kvi_load(&class->objects) - entry(first)->objects,
+                          memory_order_relaxed);
+    subtract(&heap->span_bytes, open_bytes(first));
     kvi_heap_meta_free(heap, entry(first)->bitmap, bitmap_bytes(class));
     leave_windows(heap, first, class->span_blocks);
-    release_run(heap, first, class->span_blocks);
+    release_run(heap, first, open_bytes(first));
 }
 
-/* Makes the lowest span with free objects current; a new one only if open is true. 0: there is
- * none. */
+/* Makes the lowest span with free objects current; the growing one, or a new one, only if open is
+ * true. 0: there is none. */
 static uint32_t next_span(kvi_heap_t *heap, size_t number, bool open)
 {
     kvi_heap_class_t *const class = &heap->classes[number];
@@ -250,7 +329,7 @@ static uint32_t next_span(kvi_heap_t *heap, size_t number, bool open)
         kvi_queue_remove(&class->queue, class->current);
     }
     if (class->current == 0 && open) {
-        class->current = open_span(heap, number);
+        class->current = class->growing != 0 ? extend_span(heap, class) : open_span(heap, number);
     }
     return class->current;
 }
@@ -360,7 +439,7 @@ void *kvi_heap_take_large(kvi_heap_t *heap, size_t bytes, uint32_t alignment_blo
         return NULL;
     }
     if (!enter_windows(heap, first, 1)) {
-        release_run(heap, first, request.count);
+        release_run(heap, first, size);
         return NULL;
     }
     put_in_list(&heap->large_list, first);
@@ -378,7 +457,7 @@ void kvi_heap_give_large(kvi_heap_t *heap, void *object)
     subtract(&heap->large_objects, 1);
     subtract(&heap->large_blocks, count);
     leave_windows(heap, first, 1);
-    release_run(heap, first, count);
+    release_run(heap, first, (size_t)count << KVI_BLOCK_SHIFT);
 }
 
 bool kvi_heap_resize_large(kvi_heap_t *heap, void *object, size_t bytes)
@@ -407,8 +486,8 @@ bool kvi_heap_resize_large(kvi_heap_t *heap, void *object, size_t bytes)
 
 size_t kvi_heap_obtained(const kvi_heap_t *heap)
 {
-    const size_t blocks = kvi_load(&heap->span_blocks) + kvi_load(&heap->large_blocks);
-    return (blocks << KVI_BLOCK_SHIFT) + kvi_load(&heap->metadata_bytes);
+    const size_t large_bytes = kvi_load(&heap->large_blocks) << KVI_BLOCK_SHIFT;
+    return kvi_load(&heap->span_bytes) + large_bytes + kvi_load(&heap->metadata_bytes);
 }
 
 size_t kvi_heap_object_bytes(const kvi_heap_t *heap, const void *object)
@@ -476,7 +555,8 @@ bool kvi_heap_is_sparse(const kvi_heap_t *heap, const void *object)
     const uint32_t first = entry(block)->head;
     const uint64_t taken = taken_of(first);
     const uint64_t all_taken = kvi_load(&class->taken);
-    const uint64_t all = (uint64_t) class->spans * class->span_objects;
+    const uint64_t all = kvi_load(&class->objects);
+    const uint64_t own = entry(first)->objects;
     /* Worth while if the objects of this span fit into the others and at least a 32nd of the class
      * is free. */
     const uint64_t all_free = all - all_taken;
@@ -485,8 +565,7 @@ bool kvi_heap_is_sparse(const kvi_heap_t *heap, const void *object)
     }
     /* A quarter empty, or emptier than 9/8 of the average: while all spans are alike, half of them
      * must make the beginning. */
-    return taken * 4 < (uint64_t) class->span_objects * 3 ||
-           (taken * all * 8 < all_taken * class->span_objects * 9 && taken < class->span_objects);
+    return taken * 4 < own * 3 || (taken * all * 8 < all_taken * own * 9 && taken < own);
 }
 
 /* ---- beginning and end ---- */
@@ -510,15 +589,11 @@ void kvi_heap_init(kvi_heap_t *heap, const kvi_heap_options_t *options)
     }
 }
 
-static void release_list(kvi_heap_t *heap, kvi_block_release_t *release, uint32_t list)
+static void release_list(const kvi_heap_t *heap, kvi_block_release_t *release, uint32_t list)
 {
     while (list != 0) {
         const uint32_t next = entry(list)->next;
-        const size_t bytes = (size_t)entry(list)->run_blocks << KVI_BLOCK_SHIFT;
-        if (heap->poison) {
-            kvi_os_unpoison(kvi_block_address(list), bytes);
-        }
-        kvi_block_release_add(release, kvi_block_address(list), bytes);
+        add_run(heap, release, list, charged_bytes(list));
         list = next;
     }
 }
@@ -538,6 +613,7 @@ void kvi_heap_clear(kvi_heap_t *heap)
         heap->classes[i].list = 0;
         heap->classes[i].current = 0;
         heap->classes[i].queue = 0;
+        heap->classes[i].growing = 0;
     }
     release_list(heap, &release, heap->large_list);
     heap->large_list = 0;
@@ -591,10 +667,15 @@ static bool span_is_valid(const kvi_heap_t *heap, size_t number, uint32_t first,
             return false;
         }
     }
+    const size_t open = open_bytes(first);
+    const size_t fitting = open / class->object_bytes;
+    const bool whole = first != class->growing;
+    const bool open_agree = whole ? open == (size_t) class->span_blocks << KVI_BLOCK_SHIFT &&
+                                        span->objects == class->span_objects
+                                  : fitting == span->objects && fitting < class->span_objects;
     return span->state == KVI_RUN_USED && span->owner == &heap->span_owner &&
-           span->previous == previous && span->run_blocks == class->span_blocks &&
-           span->objects == class->span_objects && taken_of(first) > 0 &&
-           free_bits(first) == span->objects - taken_of(first);
+           span->previous == previous && span->run_blocks == class->span_blocks && open_agree &&
+           taken_of(first) > 0 && free_bits(first) == span->objects - taken_of(first);
 }
 
 static bool class_is_valid(const kvi_heap_t *heap, size_t number)
@@ -602,7 +683,9 @@ static bool class_is_valid(const kvi_heap_t *heap, size_t number)
     const kvi_heap_class_t *const class = &heap->classes[number];
     size_t spans = 0;
     size_t taken = 0;
+    size_t objects = 0;
     size_t with_room = 0;
+    bool growing_listed = class->growing == 0;
     uint32_t previous = 0;
     for (uint32_t first = class->list; first != 0; first = entry(first)->next) {
         if (!span_is_valid(heap, number, first, previous)) {
@@ -610,24 +693,31 @@ static bool class_is_valid(const kvi_heap_t *heap, size_t number)
         }
         spans++;
         taken += taken_of(first);
+        objects += entry(first)->objects;
+        growing_listed = growing_listed || first == class->growing;
         with_room += taken_of(first) < entry(first)->objects;
         previous = first;
     }
     const bool current_has_room =
         class->current == 0 || taken_of(class->current) < entry(class->current)->objects;
     const size_t queued = kvi_queue_check(class->queue);
-    return current_has_room && queued == with_room - (class->current != 0) &&
-           spans == class->spans && taken == kvi_load(&class->taken);
+    return current_has_room && queued == with_room - (class->current != 0) && growing_listed &&
+           spans == class->spans && taken == kvi_load(&class->taken) &&
+           objects == kvi_load(&class->objects);
 }
 
 kv_status_t kvi_heap_check(const kvi_heap_t *heap)
 {
     size_t span_blocks = 0;
+    size_t span_bytes = 0;
     for (size_t i = 0; i < KVI_CLASSES; i++) {
         if (!class_is_valid(heap, i)) {
             return KV_CORRUPT;
         }
         span_blocks += (size_t)heap->classes[i].spans * heap->classes[i].span_blocks;
+        for (uint32_t first = heap->classes[i].list; first != 0; first = entry(first)->next) {
+            span_bytes += open_bytes(first);
+        }
     }
     size_t large_blocks = 0;
     size_t large_objects = 0;
@@ -641,7 +731,7 @@ kv_status_t kvi_heap_check(const kvi_heap_t *heap)
     if (heap->windows != NULL && kvi_windows_count(heap->windows) != span_blocks + large_objects) {
         return KV_CORRUPT;
     }
-    const bool agree = span_blocks == kvi_load(&heap->span_blocks) &&
+    const bool agree = span_bytes == kvi_load(&heap->span_bytes) &&
                        large_blocks == kvi_load(&heap->large_blocks) &&
                        large_objects == kvi_load(&heap->large_objects);
     return agree ? KV_OK : KV_CORRUPT;

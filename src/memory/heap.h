@@ -2,19 +2,24 @@
 /*
  * The heap: what stands below the magazines of a pool and of kv_store_malloc. It cuts spans of 1 to
  * 16 blocks into objects of one size class and keeps their free objects in bitmaps beside them, so
- * that it never touches an object.
+ * that it never touches an object. The pages of a class's last span are opened a few at a time, as
+ * its objects need them, so that little is charged that no object lies in.
  *
  *   class ─► current span: objects are taken from here, lowest address first
  *         ─► queue: further spans with free objects, lowest address first
  *         ─► list: all spans, full ones too
+ *         ─► growing: the span that still has pages to open
  *
  *   span   │ object 0 │ object 1 │ ... │ object n-1 │ tail │    the tail at most 1/32 if possible
  *   bitmap       0          1                1                   1: free
+ *   pages  │ 4 KB │ 4 KB │ 4 KB │ not open yet ....        │    no object there, no free bit
  *
  * Invariants, for every class
  *   1. A span with free objects is the current one or stands in the queue, a full one is neither.
  *   2. taken + bits set in the bitmap = objects; a span without a taken object goes back at once.
- *   3. taken of the class is the sum over its spans, spans their number.
+ *   3. taken and objects of the class are the sums over its spans, spans their number.
+ *   4. All pages of a span are open, but for the growing one. That one is opened further before
+ *      another span is taken; what is not open was never charged.
  *
  * Taking the lowest address first packs long-lived objects at one end, so that whole huge pages can
  * empty at the other.
@@ -30,16 +35,21 @@
 #include "memory/queue.h"
 #include "memory/window.h"
 
+/* A class opens a 512th of what it has at a time, and a page at least. */
+enum { KVI_GROWTH_PART = 512 };
+
 typedef struct kvi_heap_class {
     uint32_t object_bytes;
     uint32_t reciprocal; /* of object_bytes, times 2^32 */
-    uint32_t span_blocks;
-    uint32_t span_objects;
+    uint16_t span_blocks;
+    uint16_t span_objects;
     uint32_t current; /* 0: none */
     kvi_queue_t queue;
     uint32_t list;
+    uint32_t growing; /* 0: none */
     _Atomic uint32_t spans;
-    _Atomic size_t taken; /* objects */
+    _Atomic size_t objects; /* which the open pages hold */
+    _Atomic size_t taken;   /* of them */
 } kvi_heap_class_t;
 
 typedef struct kvi_heap {
@@ -52,7 +62,7 @@ typedef struct kvi_heap {
     uint32_t large_list;
     _Atomic size_t large_objects;
     _Atomic size_t large_blocks;
-    _Atomic size_t span_blocks;
+    _Atomic size_t span_bytes; /* of open pages */
     _Atomic size_t metadata_bytes;
     _Atomic size_t peak_bytes;
     kvi_heap_class_t classes[KVI_CLASSES];

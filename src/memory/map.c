@@ -3,7 +3,7 @@
  * The picture of memory: a walk over the runs of the block source in address order.
  *
  *   run of blocks   one visit: a span of a pool, a large object, an arena's run, metadata, or an
- *                   idle run
+ *                   idle run; what a span has not opened yet is visited as a free block behind it
  *   shared block    one visit for each row of pages with the same owner; free pages are idle
  *
  * Clean runs, which hold no memory of the system, are not visited.
@@ -39,14 +39,19 @@ static bool show_used(const walk_t *walk, uint32_t first)
         return show(walk, kvi_block_address(first), bytes, run->owner);
     }
     const size_t taken = atomic_load_explicit(&run->taken, memory_order_relaxed);
+    const size_t pages = atomic_load_explicit(&run->pages, memory_order_relaxed);
+    const size_t open = pages != 0 ? pages * KVI_PAGE_BYTES : bytes;
+    /* The pool's user may be at work between the two loads. */
+    const size_t used = taken * object_bytes;
     const kv_memory_block_t block = {.address = kvi_block_address(first),
-                                     .bytes = bytes,
+                                     .bytes = open,
                                      .kind = KV_BLOCK_POOL,
                                      .owner = run->owner->name,
                                      .owner_id = run->owner->id,
                                      .object_bytes = object_bytes,
-                                     .used_bytes = taken * object_bytes};
-    return walk->visit(&block, walk->context);
+                                     .used_bytes = used < open ? used : open};
+    return walk->visit(&block, walk->context) &&
+           (open == bytes || show(walk, kvi_block_address(first) + open, bytes - open, NULL));
 }
 
 /* The owner of a page of a shared block; NULL: it is free. */

@@ -6,7 +6,7 @@
  *   kv_pool_alloc / kv_pool_free
  *        │  class by size / by the block's tag
  *        ▼
- *   magazine   one per class, an array of up to 256 objects
+ *   magazine   one per class, an array of 16 to 256 objects
  *        │  half a magazine at a time
  *        ▼
  *   heap       spans and bitmaps (heap.h)
@@ -35,28 +35,55 @@
 
 enum {
     MAGAZINE_MAX = 256,
+    MAGAZINE_MIN = 16,          /* at first, then four times as many */
+    MAGAZINE_PART = 8,          /* of the objects taken may rest */
     MAGAZINE_BYTES_MAX = 16384, /* what may rest in one magazine */
     COMPACTING_FREES = 64
 };
 #define ALIGNMENT_MAX ((size_t)2 << 20)
+#define PIVOTS_BYTES (KVI_CLASSES * sizeof(kvi_pivot_t))
 
 /* ---- the long ways of alloc and free ---- */
 
-/* Gives the magazine of a class its array. Large classes do without, and so does everybody while
- * memory is short. */
+/* The items a magazine should have room for: few while its class has few objects. */
+static size_t wanted_capacity(const kv_pool_t *pool, size_t number)
+{
+    const kvi_heap_class_t *const class = &pool->heap.classes[number];
+    const size_t fitting = MAGAZINE_BYTES_MAX / class->object_bytes;
+    const size_t most = fitting < MAGAZINE_MAX ? fitting : MAGAZINE_MAX;
+    size_t capacity = MAGAZINE_MIN;
+    while (capacity < most && kvi_load(&class->taken) >= capacity * MAGAZINE_PART) {
+        capacity *= 4;
+    }
+    return capacity < most ? capacity : most;
+}
+
+static void free_items(kv_pool_t *pool, size_t number)
+{
+    if (pool->capacity[number] > 0) {
+        kvi_heap_meta_free(&pool->heap, pool->magazines[number].items,
+                           pool->capacity[number] * sizeof *pool->magazines[number].items);
+    }
+}
+
+/* Gives an empty magazine an array, or a larger one when its class has grown. False: it has none.
+ * Large classes do without, and so may others while memory is short. */
 static bool open_magazine(kv_pool_t *pool, size_t number)
 {
-    const size_t fitting = MAGAZINE_BYTES_MAX / pool->heap.classes[number].object_bytes;
-    const size_t capacity = fitting < MAGAZINE_MAX ? fitting : MAGAZINE_MAX;
-    if (pool->direct || capacity < 2) {
+    if (pool->direct || pool->heap.classes[number].object_bytes > MAGAZINE_BYTES_MAX / 2) {
         return false;
+    }
+    const size_t capacity = wanted_capacity(pool, number);
+    if (pool->capacity[number] >= capacity) {
+        return true;
     }
     void **const items = kvi_heap_meta_alloc(&pool->heap, capacity * sizeof *items);
     if (items == NULL) {
-        return false;
+        return pool->capacity[number] > 0;
     }
+    free_items(pool, number);
     pool->magazines[number].items = items;
-    pool->magazines[number].limit = (uint32_t)capacity;
+    pool->magazines[number].limit = pool->compacting[number] > 0 ? 0 : (uint32_t)capacity;
     pool->capacity[number] = (uint16_t)capacity;
     return true;
 }
@@ -70,8 +97,7 @@ static void close_magazine(kv_pool_t *pool, size_t number)
     }
     kvi_heap_give(&pool->heap, number, magazine->items, kvi_magazine_count(magazine));
     kvi_magazine_set_count(magazine, 0);
-    kvi_heap_meta_free(&pool->heap, magazine->items,
-                       pool->capacity[number] * sizeof *magazine->items);
+    free_items(pool, number);
     magazine->items = NULL;
     magazine->limit = 0;
     pool->capacity[number] = 0;
@@ -101,7 +127,7 @@ static void give_one(kv_pool_t *pool, size_t number, void *object)
 
 static __attribute__((noinline)) void *take_slow(kv_pool_t *pool, size_t number)
 {
-    if (pool->capacity[number] == 0 && !open_magazine(pool, number)) {
+    if (!open_magazine(pool, number)) {
         return take_one(pool, number);
     }
     kvi_magazine_t *const magazine = &pool->magazines[number];
@@ -318,10 +344,10 @@ void kv_pool_destroy(kv_pool_t *pool)
     }
     kv_budget_t *const budget = pool->heap.budget;
     for (size_t i = 0; i < KVI_CLASSES; i++) {
-        if (pool->capacity[i] > 0) {
-            kvi_heap_meta_free(&pool->heap, pool->magazines[i].items,
-                               pool->capacity[i] * sizeof *pool->magazines[i].items);
-        }
+        free_items(pool, i);
+    }
+    if (pool->pivots != NULL) {
+        kvi_heap_meta_free(&pool->heap, pool->pivots, PIVOTS_BYTES);
     }
     kvi_heap_clear(&pool->heap);
     kvi_meta_free(budget, pool, sizeof *pool);
@@ -408,21 +434,37 @@ static bool differs_much(uint32_t number, uint32_t before)
     return before == 0 || change > before / 8;
 }
 
+/* The kept pivot of a class; memory for them is obtained when the first is asked for. NULL while
+ * there is none. */
+static kvi_pivot_t *kept_pivot(kv_pool_t *pool, size_t number)
+{
+    if (pool->pivots == NULL) {
+        pool->pivots = kvi_heap_meta_alloc(&pool->heap, PIVOTS_BYTES);
+        if (pool->pivots == NULL) {
+            return NULL;
+        }
+        memset(pool->pivots, 0, PIVOTS_BYTES);
+    }
+    return &pool->pivots[number];
+}
+
 /* The address below which the class has spans enough for its objects. What stands there stays, so
  * that the blocks above it, and with them whole huge pages, become empty. */
 static const char *pivot_of(kv_pool_t *pool, size_t number)
 {
     const kvi_heap_class_t *const class = &pool->heap.classes[number];
+    kvi_pivot_t once = {.address = NULL};
+    kvi_pivot_t *const kept = kept_pivot(pool, number);
+    kvi_pivot_t *const pivot = kept != NULL ? kept : &once;
     const size_t objects = kvi_load(&class->taken);
     const uint32_t needed = (uint32_t)((objects + objects / 64) / class->span_objects + 1);
-    if (differs_much(class->spans, pool->pivot_spans[number]) ||
-        differs_much(needed, pool->pivot_needed[number])) {
-        pool->pivots[number] =
-            kvi_windows_pivot(&pool->windows, number, (size_t)needed * class->span_blocks);
-        pool->pivot_spans[number] = class->spans;
-        pool->pivot_needed[number] = needed;
+    if (differs_much(class->spans, pivot->spans) || differs_much(needed, pivot->needed)) {
+        *pivot = (kvi_pivot_t){.address = kvi_windows_pivot(&pool->windows, number,
+                                                            (size_t)needed * class->span_blocks),
+                               .spans = class->spans,
+                               .needed = needed};
     }
-    return pool->pivots[number];
+    return pivot->address;
 }
 
 bool kv_pool_sparse(const kv_pool_t *pool, const void *pointer)
@@ -485,9 +527,9 @@ static void read_class(const kv_pool_t *pool, size_t number, kv_pool_class_stats
 {
     const kvi_heap_class_t *const class = &pool->heap.classes[number];
     const size_t spans = atomic_load_explicit(&class->spans, memory_order_relaxed);
+    const size_t objects = kvi_load(&class->objects);
     const size_t taken = kvi_load(&class->taken);
     const size_t resting = kvi_magazine_count(&pool->magazines[number]);
-    const size_t objects = spans * class->span_objects;
     stats->object_bytes = class->object_bytes;
     /* Another thread may read between two steps of the pool's user. */
     stats->live_objects = taken > resting ? taken - resting : 0;
@@ -527,8 +569,8 @@ kv_status_t kv_pool_stats(const kv_pool_t *pool, kv_pool_stats_t *stats)
     stats->live_objects += kvi_load(&pool->heap.large_objects);
     stats->live_bytes += large_blocks << KVI_BLOCK_SHIFT;
     stats->blocks += large_blocks;
-    const size_t block_bytes = stats->blocks << KVI_BLOCK_SHIFT;
-    stats->free_bytes = block_bytes > stats->live_bytes ? block_bytes - stats->live_bytes : 0;
+    const size_t open_bytes = kvi_load(&pool->heap.span_bytes) + (large_blocks << KVI_BLOCK_SHIFT);
+    stats->free_bytes = open_bytes > stats->live_bytes ? open_bytes - stats->live_bytes : 0;
     stats->metadata_bytes = kvi_load(&pool->heap.metadata_bytes);
     stats->obtained_bytes = stats->live_bytes + stats->free_bytes + stats->metadata_bytes;
     stats->peak_bytes = kvi_load(&pool->heap.peak_bytes);

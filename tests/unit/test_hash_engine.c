@@ -231,10 +231,12 @@ typedef struct hoard {
     size_t count;
 } hoard_t;
 
+/* Objects of the size classes that the table uses: pieces and chunks are aligned. */
 static void hoard_until_short(kvi_hash_engine_t *hash, hoard_t *hoard, size_t bytes, size_t limit)
 {
+    const size_t alignment = bytes % BUCKET_BYTES == 0 ? BUCKET_BYTES : 1;
     while (limit-- > 0) {
-        void *const object = kv_pool_alloc(hash->pool, bytes);
+        void *const object = kv_pool_alloc_aligned(hash->pool, bytes, alignment);
         if (object == NULL) {
             break;
         }
@@ -291,6 +293,8 @@ static void a_table_that_cannot_grow_stays_sound(void **state)
     kvi_hash_engine_t *const hash = (kvi_hash_engine_t *)engine;
     uint64_t stored = 0;
     hoard_until_short(hash, &entries, 18, HOARD); /* an entry: two bytes of header, two numbers */
+    hoard_until_short(hash, &pieces, PIECE_BYTES, 200); /* to be let go one by one */
+    hoard_until_short(hash, &chunks, kvi_directory_chunk_bytes(), 30);
     kv_budget_set_limit(budget, kv_budget_used(budget) + 1);
     hoard_until_short(hash, &pieces, PIECE_BYTES, HOARD);
     hoard_until_short(hash, &chunks, kvi_directory_chunk_bytes(), HOARD);
