@@ -16,6 +16,7 @@ import sys
 import time
 
 import durability
+import expiry
 import peers
 import report
 import rows
@@ -134,6 +135,7 @@ PHASES = {
     "requests": measure_requests,
     "small": measure_small_values,
     "many": measure_many_keys,
+    "expire": expiry.measure_expiry,
     **durability.PHASES,
 }
 

@@ -148,7 +148,7 @@ def test_server_rows():
     for row in found["rows"]:
         assert row["ours"]["runs"] == 1, row
         assert len(row["peers"]) == names.count(","), row
-    assert len(found["rows"]) == 29
+    assert len(found["rows"]) == 32
 
 
 @pytest.mark.parametrize("arguments", [["--servers=x"], ["--phases=x"], ["--build=/nowhere"], ["--what"]])
