@@ -266,7 +266,7 @@ typedef struct kv_iterator_options {
     kv_range_t range;        /* {0}: all keys. Ordered engines only */
     kv_slice_t prefix;       /* keys that begin with this. Ordered engines only */
     bool reverse;            /* Ordered engines only */
-    kv_snapshot_t *snapshot; /* NULL: the present state. Ordered engines only */
+    kv_snapshot_t *snapshot; /* of the same database; NULL: the present state */
 } kv_iterator_options_t;
 
 /* Stands at the first entry, or is not valid if there is none. NULL options: all entries.
@@ -347,7 +347,8 @@ KV_API void kv_transaction_rollback(kv_transaction_t *transaction);
 /*
  * The state of the whole database at the moment of kv_snapshot_take, while the database goes on.
  * Taking one copies nothing; each first change of an entry afterwards keeps its old value aside,
- * once for each snapshot. No engine is converted while there is a snapshot.
+ * once for each snapshot. Iterators go over it on every engine: kv_iterator_options_t.snapshot.
+ * Close them before it is released. No engine is converted while there is a snapshot.
  */
 KV_API kv_status_t kv_snapshot_take(kv_db_t *db, kv_snapshot_t **snapshot);
 KV_API void kv_snapshot_release(kv_snapshot_t *snapshot); /* NULL is accepted */

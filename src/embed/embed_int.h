@@ -22,6 +22,7 @@
 #include "db/db_int.h"
 #include "db/evict.h"
 #include "embed/gate.h"
+#include "engine/scan_order.h"
 #include "log/commit.h"
 #include "log/directory.h"
 #include "os/os.h"
@@ -115,7 +116,10 @@ struct kv_snapshot {
     kv_db_t *db;
     int64_t now_ms;
     kvi_os_mutex_t cursors; /* of the side table */
-    kv_engine_t *side; /* place of the content u32, big endian, and key ─► 0, or 1 and record */
+    /* place of the content u32, big endian, and key ─► 0, or 1 and record; where scans go in an
+     * order of their own, for each record also KVI_SIDE_ORDER | place, place in that order u64, big
+     * endian, and key ─► nothing */
+    kv_engine_t *side;
     kv_status_t status; /* of keeping old records */
     size_t count;
     struct kvi_snapshot_place {
@@ -127,9 +131,14 @@ struct kv_snapshot {
 #define KVI_SIDE_PREFIX_BYTES ((size_t)4)
 #define KVI_SIDE_ABSENT 0
 #define KVI_SIDE_RECORD 1
+#define KVI_SIDE_ORDER ((size_t)1 << 31)
+#define KVI_SIDE_ORDER_BYTES ((size_t)8)
 
 /* The place of a keyspace; count: it is not in the snapshot. */
 size_t kvi_snapshot_place(const kv_snapshot_t *snapshot, const kvi_keyspace_t *keyspace);
 void kvi_side_prefix(size_t place, char prefix[KVI_SIDE_PREFIX_BYTES]);
+/* What was kept of a key, borrowed. KV_NOT_FOUND: it is as it was then. KV_NO_MEMORY. */
+kv_status_t kvi_side_find(const kv_snapshot_t *snapshot, size_t place, kv_slice_t key,
+                          kv_slice_t *kept);
 
 #endif

@@ -4,7 +4,9 @@
  * the chunk before it, so an iterator holds nothing between two calls and survives every change.
  *
  *   ordered     a range cursor of the engine; with a snapshot merged with one of its side table
- *   unordered   the engine's scan and its token
+ *   unordered   the engine's scan and its token; with a snapshot each chunk is a stretch of places
+ *               (scan_order.h): what the scan meets there and is as it was, and what the side table
+ *               holds of there. A key's place is that of the snapshot's moment, so it is met once.
  *
  * Gets go on meanwhile. Cursors take memory from the engine's pool, which has one user at a time,
  * so iterators of one keyspace read their chunks one after the other: a mutex of the database,
@@ -236,6 +238,126 @@ static kv_status_t read_unordered(kv_iterator_t *iterator, const kvi_content_t *
     return iterator->status;
 }
 
+/* ---- chunks of a snapshot whose keys have no order ---- */
+
+typedef struct stretch {
+    kv_iterator_t *iterator;
+    const kvi_content_t *content;
+    const kvi_scan_order_t *order;
+    size_t place; /* of the content in the snapshot */
+    uint64_t from;
+    uint64_t end; /* the places of the stretch are below it */
+} stretch_t;
+
+static uint64_t order_of(kv_slice_t side_key)
+{
+    uint64_t order = 0;
+    for (size_t i = 0; i < KVI_SIDE_ORDER_BYTES; i++) {
+        order = order << 8 | (unsigned char)side_key.data[KVI_SIDE_PREFIX_BYTES + i];
+    }
+    return order;
+}
+
+/* At the first kept record from the beginning of the stretch on. */
+static kv_status_t open_kept(const stretch_t *stretch, kv_range_cursor_t **cursor)
+{
+    char from[KVI_SIDE_PREFIX_BYTES + KVI_SIDE_ORDER_BYTES];
+    kvi_side_prefix(KVI_SIDE_ORDER | stretch->place, from);
+    for (size_t i = 0; i < KVI_SIDE_ORDER_BYTES; i++) {
+        from[sizeof(from) - 1 - i] = (char)(stretch->from >> 8 * i);
+    }
+    const kv_range_options_t options = {.range.lower = {KV_BOUND_INCLUDED, {from, sizeof(from)}},
+                                        .prefix = {from, KVI_SIDE_PREFIX_BYTES}};
+    return kv_range_cursor_open(stretch->iterator->snapshot->side, &options, cursor);
+}
+
+/* Ends the stretch where a chunk's worth of kept records does. */
+static kv_status_t limit_kept(stretch_t *stretch)
+{
+    kv_range_cursor_t *cursor;
+    kv_status_t status = open_kept(stretch, &cursor);
+    if (status != KV_OK) {
+        return status;
+    }
+    for (size_t count = 0; status == KV_OK && kv_range_cursor_valid(cursor); count++) {
+        const uint64_t order = order_of(kv_range_cursor_key(cursor));
+        if (count >= CHUNK_ENTRIES && order > stretch->from) {
+            stretch->end = order;
+            break;
+        }
+        status = kv_range_cursor_next(cursor);
+    }
+    kv_range_cursor_close(cursor);
+    return status;
+}
+
+static void visit_unchanged(void *context, kv_slice_t key, kv_slice_t record)
+{
+    const stretch_t *const stretch = context;
+    kv_iterator_t *const iterator = stretch->iterator;
+    kv_slice_t kept;
+    if (stretch->end != KVI_SCAN_PLACES_END &&
+        stretch->order->place_of(stretch->content->engine, key) >= stretch->end) {
+        return;
+    }
+    const kv_status_t status = kvi_side_find(iterator->snapshot, stretch->place, key, &kept);
+    if (status == KV_NOT_FOUND) {
+        add_entry(iterator, key, record);
+    } else if (status != KV_OK) {
+        iterator->status = status;
+    }
+}
+
+static kv_status_t add_kept(const stretch_t *stretch)
+{
+    kv_iterator_t *const iterator = stretch->iterator;
+    kv_range_cursor_t *cursor;
+    kv_status_t status = open_kept(stretch, &cursor);
+    if (status != KV_OK) {
+        return status;
+    }
+    while (status == KV_OK && kv_range_cursor_valid(cursor)) {
+        const kv_slice_t side_key = kv_range_cursor_key(cursor);
+        const size_t head = KVI_SIDE_PREFIX_BYTES + KVI_SIDE_ORDER_BYTES;
+        const kv_slice_t key = {side_key.data + head, side_key.size - head};
+        kv_slice_t kept;
+        if (order_of(side_key) >= stretch->end) {
+            break;
+        }
+        status = kvi_side_find(iterator->snapshot, stretch->place, key, &kept);
+        if (status == KV_OK) {
+            add_entry(iterator, key, (kv_slice_t){kept.data + 1, kept.size - 1});
+            status = iterator->status;
+        }
+        status = status != KV_OK ? status : kv_range_cursor_next(cursor);
+    }
+    kv_range_cursor_close(cursor);
+    return status;
+}
+
+static kv_status_t read_stretch(kv_iterator_t *iterator, const kvi_content_t *content, size_t place)
+{
+    const kvi_scan_order_t *const order = kvi_scan_order(content->row);
+    stretch_t stretch = {.iterator = iterator,
+                         .content = content,
+                         .order = order,
+                         .place = place,
+                         .from = order->place_at(iterator->token),
+                         .end = KVI_SCAN_PLACES_END};
+    kv_status_t status = limit_kept(&stretch);
+    if (status != KV_OK) {
+        return status;
+    }
+    const uint64_t token = content->engine->ops->scan(content->engine, iterator->token,
+                                                      CHUNK_ENTRIES, visit_unchanged, &stretch);
+    const uint64_t reached = token == 0 ? KVI_SCAN_PLACES_END : order->place_at(token);
+    stretch.end = reached < stretch.end ? reached : stretch.end;
+    status = iterator->status != KV_OK ? iterator->status : add_kept(&stretch);
+    iterator->done = stretch.end == KVI_SCAN_PLACES_END;
+    iterator->token = iterator->done ? 0 : order->token_at(stretch.end);
+    return status;
+}
+
 /* Within the gate and the mutexes of keyspace and snapshot. */
 static kv_status_t read_within(kv_iterator_t *iterator)
 {
@@ -258,8 +380,11 @@ static kv_status_t read_within(kv_iterator_t *iterator)
         iterator->done = true;
         return iterator->moved && !iterator->ordered ? KV_CONFLICT : KV_OK;
     }
-    return iterator->ordered ? read_ordered(iterator, content, place)
-                             : read_unordered(iterator, content);
+    if (iterator->ordered) {
+        return read_ordered(iterator, content, place);
+    }
+    return iterator->snapshot != NULL ? read_stretch(iterator, content, place)
+                                      : read_unordered(iterator, content);
 }
 
 static kv_status_t read_guarded(kv_iterator_t *iterator)
@@ -327,7 +452,7 @@ static kv_status_t copy_options(kv_iterator_t *iterator, const kv_iterator_optio
 
 static bool needs_order(const kv_iterator_options_t *options)
 {
-    return options->reverse || options->snapshot != NULL || options->prefix.size > 0 ||
+    return options->reverse || options->prefix.size > 0 ||
            options->range.lower.kind != KV_BOUND_NONE || options->range.upper.kind != KV_BOUND_NONE;
 }
 

@@ -32,7 +32,7 @@ void kvi_side_prefix(size_t place, char prefix[KVI_SIDE_PREFIX_BYTES])
 
 /* A key of the side table. Long ones take memory. */
 typedef struct side_key {
-    char space[KVI_SIDE_PREFIX_BYTES + SHORT_KEY_BYTES];
+    char space[KVI_SIDE_PREFIX_BYTES + KVI_SIDE_ORDER_BYTES + SHORT_KEY_BYTES];
     char *bytes; /* NULL: KV_NO_MEMORY */
     size_t size;
 } side_key_t;
@@ -47,6 +47,21 @@ static void make_key(side_key_t *made, size_t place, kv_slice_t key)
     }
 }
 
+/* The same of the order of scans. */
+static void make_order_key(side_key_t *made, size_t place, uint64_t order, kv_slice_t key)
+{
+    const size_t head = KVI_SIDE_PREFIX_BYTES + KVI_SIDE_ORDER_BYTES;
+    made->size = head + key.size;
+    made->bytes = made->size <= sizeof(made->space) ? made->space : kv_store_malloc(made->size);
+    if (made->bytes != NULL) {
+        kvi_side_prefix(KVI_SIDE_ORDER | place, made->bytes);
+        for (size_t i = KVI_SIDE_PREFIX_BYTES; i < head; i++) {
+            made->bytes[i] = (char)(order >> (8 * (head - 1 - i)));
+        }
+        kvi_bytes_copy(made->bytes + head, key.data, key.size);
+    }
+}
+
 static void free_key(side_key_t *made)
 {
     if (made->bytes != made->space) {
@@ -54,7 +69,27 @@ static void free_key(side_key_t *made)
     }
 }
 
-static void keep(kv_snapshot_t *snapshot, side_key_t *made, kv_slice_t record)
+/* Notes where scans meet the key, if they have an order of their own. */
+static kv_status_t keep_order(const kv_snapshot_t *snapshot, size_t place, kv_slice_t key)
+{
+    const kvi_content_t *const content = snapshot->places[place].content;
+    const kvi_scan_order_t *const order = kvi_scan_order(content->row);
+    kv_engine_t *const side = snapshot->side;
+    side_key_t made;
+    if (order == NULL) {
+        return KV_OK;
+    }
+    make_order_key(&made, place, order->place_of(content->engine, key), key);
+    if (made.bytes == NULL) {
+        return KV_NO_MEMORY;
+    }
+    const kv_slice_t nothing = {"", 0};
+    const kv_status_t status = side->ops->put(side, (kv_slice_t){made.bytes, made.size}, nothing);
+    free_key(&made);
+    return status;
+}
+
+static void keep(kv_snapshot_t *snapshot, size_t at, const side_key_t *made, kv_slice_t record)
 {
     kv_engine_t *const side = snapshot->side;
     const kv_slice_t key = {made->bytes, made->size};
@@ -63,7 +98,13 @@ static void keep(kv_snapshot_t *snapshot, side_key_t *made, kv_slice_t record)
     if (side->ops->get(side, key, &kept) == KV_OK) {
         return;
     }
-    const kv_status_t status = side->ops->place(side, key, 1 + record.size, 0, &place);
+    kv_status_t status = KV_OK;
+    if (record.data != NULL) {
+        const kv_slice_t own = {made->bytes + KVI_SIDE_PREFIX_BYTES,
+                                made->size - KVI_SIDE_PREFIX_BYTES};
+        status = keep_order(snapshot, at, own);
+    }
+    status = status != KV_OK ? status : side->ops->place(side, key, 1 + record.size, 0, &place);
     if (status != KV_OK) {
         snapshot->status = status;
         return;
@@ -86,7 +127,7 @@ static void before_change(kvi_observer_t *observer, kvi_content_t *content, kv_s
     side_key_t made;
     make_key(&made, place, key);
     if (made.bytes != NULL) {
-        keep(snapshot, &made, record);
+        keep(snapshot, place, &made, record);
         free_key(&made);
     } else {
         snapshot->status = KV_NO_MEMORY;
@@ -150,19 +191,32 @@ void kv_snapshot_release(kv_snapshot_t *snapshot)
     kv_store_free(snapshot);
 }
 
-/* The record of then, borrowed. */
-static kv_status_t find(kv_snapshot_t *snapshot, size_t place, const side_key_t *made,
-                        kv_slice_t key, kv_slice_t *record)
+kv_status_t kvi_side_find(const kv_snapshot_t *snapshot, size_t place, kv_slice_t key,
+                          kv_slice_t *kept)
 {
     kv_engine_t *const side = snapshot->side;
+    side_key_t made;
+    make_key(&made, place, key);
+    if (made.bytes == NULL) {
+        return KV_NO_MEMORY;
+    }
+    const kv_status_t status = side->ops->get(side, (kv_slice_t){made.bytes, made.size}, kept);
+    free_key(&made);
+    return status;
+}
+
+/* The record of then, borrowed. */
+static kv_status_t find(const kv_snapshot_t *snapshot, size_t place, kv_slice_t key,
+                        kv_slice_t *record)
+{
     kv_engine_t *const engine = snapshot->places[place].content->engine;
     kv_slice_t kept;
-    kv_status_t status = KV_OK;
-    if (side->ops->get(side, (kv_slice_t){made->bytes, made->size}, &kept) != KV_OK) {
+    kv_status_t status = kvi_side_find(snapshot, place, key, &kept);
+    if (status == KV_NOT_FOUND) {
         status = engine->ops->get(engine, key, record);
-    } else if (kept.data[0] == KVI_SIDE_RECORD) {
+    } else if (status == KV_OK && kept.data[0] == KVI_SIDE_RECORD) {
         *record = (kv_slice_t){kept.data + 1, kept.size - 1};
-    } else {
+    } else if (status == KV_OK) {
         status = KV_NOT_FOUND;
     }
     if (status == KV_OK && kvi_record_is_late(record->data, snapshot->now_ms)) {
@@ -181,18 +235,12 @@ kv_status_t kv_snapshot_get(kv_snapshot_t *snapshot, kv_keyspace_t *keyspace, kv
     if (place == snapshot->count || snapshot->places[place].content == NULL) {
         return KV_NOT_FOUND;
     }
-    side_key_t made;
-    make_key(&made, place, key);
-    if (made.bytes == NULL) {
-        return KV_NO_MEMORY;
-    }
     const unsigned lane = kvi_gate_enter(&snapshot->db->gate);
     kv_slice_t record;
     kv_status_t status = snapshot->status;
-    status = status != KV_OK ? status : find(snapshot, place, &made, key, &record);
+    status = status != KV_OK ? status : find(snapshot, place, key, &record);
     status = status != KV_OK ? status : kvi_embed_copy(record, value);
     kvi_gate_leave(&snapshot->db->gate, lane);
-    free_key(&made);
     return status;
 }
 

@@ -8,6 +8,7 @@
  * and an entry keeps its number, so each that stays is visited once.
  */
 #include "engine/array_int.h"
+#include "engine/scan_order.h"
 
 /* ---- places ---- */
 
@@ -128,6 +129,32 @@ uint64_t kvi_array_scan(kv_engine_t *engine, uint64_t token, size_t count, kv_en
     }
     return more ? token : 0;
 }
+
+/* Places count down from the newest entry there can ever be; a token is the sequence number below
+ * which all is left. */
+#define PLACES (UINT64_C(1) << 63)
+
+static uint64_t place_of(const kv_engine_t *engine, kv_slice_t key)
+{
+    const kvi_array_t *const array = (const kvi_array_t *)engine;
+    kvi_array_place_t place;
+    return kvi_array_find(array, key, &place)
+               ? PLACES - kvi_page_sequence(array->pages[place.page], place.slot)
+               : PLACES;
+}
+
+static uint64_t place_at(uint64_t token)
+{
+    return token == 0 ? 0 : PLACES - token + 1;
+}
+
+static uint64_t token_at(uint64_t place)
+{
+    return place == 0 ? 0 : PLACES - place + 1;
+}
+
+const kvi_scan_order_t kvi_array_scan_order = {
+    .place_of = place_of, .place_at = place_at, .token_at = token_at};
 
 /* ---- samples ---- */
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/engine.h"
+#include "engine/scan_order.h"
 
 static const kv_engine_ops_t *const engines[] = {
     &kvi_hash_engine,  &kvi_bptree_engine,   &kvi_rbtree_engine,
@@ -19,6 +20,21 @@ const kv_engine_ops_t *kv_engine_find(const char *name)
     for (size_t i = 0; name != NULL && kv_engine_at(i) != NULL; i++) {
         if (strcmp(engines[i]->name, name) == 0) {
             return engines[i];
+        }
+    }
+    return NULL;
+}
+
+const kvi_scan_order_t *kvi_scan_order(const kv_engine_ops_t *row)
+{
+    static const struct {
+        const kv_engine_ops_t *row;
+        const kvi_scan_order_t *order;
+    } orders[] = {{&kvi_hash_engine, &kvi_hash_scan_order},
+                  {&kvi_array_engine, &kvi_array_scan_order}};
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+        if (orders[i].row == row) {
+            return orders[i].order;
         }
     }
     return NULL;

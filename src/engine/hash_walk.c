@@ -9,6 +9,7 @@
  */
 #include "base/random.h"
 #include "engine/hash_int.h"
+#include "engine/scan_order.h"
 
 #define GATHER_MAX 48u
 #define SAMPLE_TRIES 128u
@@ -134,6 +135,20 @@ uint64_t kvi_hash_scan(kv_engine_t *engine, uint64_t token, size_t count, kv_eng
     } while (gather.from != 0 && gather.visited < count);
     return gather.from >> 1;
 }
+
+/* Places are those of the line, as tokens are. */
+static uint64_t place_of(const kv_engine_t *engine, kv_slice_t key)
+{
+    return kvi_hash_key((const kvi_hash_engine_t *)engine, key) >> 1;
+}
+
+static uint64_t same_number(uint64_t number)
+{
+    return number;
+}
+
+const kvi_scan_order_t kvi_hash_scan_order = {
+    .place_of = place_of, .place_at = same_number, .token_at = same_number};
 
 /* ---- sample ---- */
 

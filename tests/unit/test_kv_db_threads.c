@@ -205,6 +205,23 @@ static void *move_money(void *argument)
     return NULL;
 }
 
+static int sum_walk(shared_t *shared, kv_snapshot_t *snapshot)
+{
+    const kv_iterator_options_t options = {.snapshot = snapshot};
+    kv_iterator_t *iterator;
+    int sum = 0;
+    check(shared, kv_iterator_open(shared->space, &options, &iterator) == KV_OK);
+    while (kv_iterator_valid(iterator)) {
+        const kv_slice_t bytes = kv_iterator_value(iterator);
+        char text[16] = {0};
+        memcpy(text, bytes.data, bytes.size < 15 ? bytes.size : 15);
+        sum += atoi(text);
+        check(shared, kv_iterator_next(iterator) == KV_OK);
+    }
+    kv_iterator_close(iterator);
+    return sum;
+}
+
 static void *sum_snapshots(void *argument)
 {
     worker_t *const worker = argument;
@@ -221,6 +238,7 @@ static void *sum_snapshots(void *argument)
             sum += read_amount(&value);
         }
         check(shared, sum == ACCOUNTS * 100);
+        check(shared, sum_walk(shared, snapshot) == ACCOUNTS * 100);
         kv_snapshot_release(snapshot);
     } while (atomic_load(&shared->writers) > 0);
     kv_value_free(&value);
@@ -230,15 +248,18 @@ static void *sum_snapshots(void *argument)
 static void sums_stay_in_snapshots(void **state)
 {
     (void)state;
-    shared_t shared;
-    open_shared(&shared, "bptree", KV_EVICT_NONE);
-    for (uint32_t i = 0; i < ACCOUNTS; i++) {
-        char key[16];
-        assert_int_equal(kv_keyspace_put(shared.space, account(i, key), slice("100"), NULL), KV_OK);
+    for (size_t number = 0; kv_engine_at(number) != NULL; number++) {
+        shared_t shared;
+        open_shared(&shared, kv_engine_at(number)->name, KV_EVICT_NONE);
+        for (uint32_t i = 0; i < ACCOUNTS; i++) {
+            char key[16];
+            assert_int_equal(kv_keyspace_put(shared.space, account(i, key), slice("100"), NULL),
+                             KV_OK);
+        }
+        run(&shared, move_money, sum_snapshots);
+        assert_true(atomic_load(&shared.commits) > 0);
+        close_shared(&shared);
     }
-    run(&shared, move_money, sum_snapshots);
-    assert_true(atomic_load(&shared.commits) > 0);
-    close_shared(&shared);
 }
 
 int main(void)
