@@ -267,6 +267,8 @@ typedef struct kv_iterator_options {
     kv_slice_t prefix;       /* keys that begin with this. Ordered engines only */
     bool reverse;            /* Ordered engines only */
     kv_snapshot_t *snapshot; /* of the same database; NULL: the present state */
+    /* With what the transaction has changed itself. Not with a snapshot. Ordered engines only */
+    kv_transaction_t *transaction;
 } kv_iterator_options_t;
 
 /* Stands at the first entry, or is not valid if there is none. NULL options: all entries.
@@ -315,7 +317,9 @@ KV_API kv_status_t kv_batch_apply(kv_batch_t *batch);
 /*
  * A transaction collects changes and sees them itself; nobody else does before the commit. What was
  * read with kv_transaction_get_for_update must be the same at the commit, else that is KV_CONFLICT
- * and nothing has changed: begin anew. Nothing is locked meanwhile.
+ * and nothing has changed: begin anew. Nothing is locked meanwhile. Iterators see its changes with
+ * kv_iterator_options_t.transaction, also those made behind their place; what they read is not
+ * guarded. Close them before the commit or rollback.
  */
 KV_API kv_status_t kv_transaction_begin(kv_db_t *db, kv_transaction_t **transaction);
 /* The transaction's own change of the key, or else the present value. KV_NOT_FOUND, KV_NO_MEMORY.
@@ -331,9 +335,16 @@ KV_API kv_status_t kv_transaction_put(kv_transaction_t *transaction, kv_keyspace
 /* KV_OK, be the key there or not. */
 KV_API kv_status_t kv_transaction_delete(kv_transaction_t *transaction, kv_keyspace_t *keyspace,
                                          kv_slice_t key);
+/* As kv_keyspace_append and kv_keyspace_add, and as kv_transaction_get_for_update of the key: it
+ * must be the same at the commit. The deadline stays. new_size may be NULL. KV_TOO_LARGE;
+ * KV_NOT_NUMBER, KV_OVERFLOW. */
+KV_API kv_status_t kv_transaction_append(kv_transaction_t *transaction, kv_keyspace_t *keyspace,
+                                         kv_slice_t key, kv_slice_t tail, size_t *new_size);
+KV_API kv_status_t kv_transaction_add(kv_transaction_t *transaction, kv_keyspace_t *keyspace,
+                                      kv_slice_t key, int64_t delta, int64_t *sum);
 /* A place to come back to. They nest: going back to one forgets the later ones. */
 KV_API kv_status_t kv_transaction_savepoint(kv_transaction_t *transaction, uint32_t *savepoint);
-/* Takes back what was put and deleted since. The savepoint stays. KV_INVALID: there is none of this
+/* Takes back what was changed since. The savepoint stays. KV_INVALID: there is none of this
  * number. */
 KV_API kv_status_t kv_transaction_rollback_to(kv_transaction_t *transaction, uint32_t savepoint);
 /* Applies all changes, or none. Frees the transaction if it succeeds, and with KV_CONFLICT; after

@@ -3,7 +3,8 @@
  * Iterators: chunks of copied entries. A chunk is read within the gate, from behind the last key of
  * the chunk before it, so an iterator holds nothing between two calls and survives every change.
  *
- *   ordered     a range cursor of the engine; with a snapshot merged with one of its side table
+ *   ordered     a range cursor of the engine; with a snapshot merged with one of its side table,
+ *               with a transaction with one of its index of changes
  *   unordered   the engine's scan and its token; with a snapshot each chunk is a stretch of places
  *               (scan_order.h): what the scan meets there and is as it was, and what the side table
  *               holds of there. A key's place is that of the snapshot's moment, so it is met once.
@@ -12,7 +13,10 @@
  * so iterators of one keyspace read their chunks one after the other: a mutex of the database,
  * chosen by the keyspace's number, and behind it that of the snapshot.
  */
+#include <string.h>
+
 #include "embed/embed_int.h"
+#include "embed/transaction_int.h"
 
 #include "base/bytes.h"
 
@@ -30,6 +34,7 @@ typedef struct entry {
 struct kv_iterator {
     kv_keyspace_t keyspace; /* a user of it */
     kv_snapshot_t *snapshot;
+    kv_transaction_t *transaction;
     kv_range_options_t options; /* its bytes are in fixed */
     kv_arena_t *fixed;
     kv_arena_t *chunk;
@@ -52,12 +57,8 @@ struct kv_iterator {
 
 /* ---- chunks ---- */
 
-static void add_entry(kv_iterator_t *iterator, kv_slice_t key, kv_slice_t record)
+static void add_pair(kv_iterator_t *iterator, kv_slice_t key, kv_slice_t value, int64_t deadline_ms)
 {
-    if (iterator->status != KV_OK || kvi_record_is_late(record.data, iterator->now_ms)) {
-        return;
-    }
-    const kv_slice_t value = kvi_record_value(record);
     entry_t *const entry = kv_arena_alloc(iterator->chunk, sizeof(*entry) + key.size + value.size);
     if (entry == NULL) {
         iterator->status = KV_NO_MEMORY;
@@ -68,7 +69,7 @@ static void add_entry(kv_iterator_t *iterator, kv_slice_t key, kv_slice_t record
     kvi_bytes_copy(bytes + key.size, value.data, value.size);
     *entry = (entry_t){.key = {bytes, key.size},
                        .value = {bytes + key.size, value.size},
-                       .deadline_ms = kvi_record_deadline(record.data)};
+                       .deadline_ms = deadline_ms};
     if (iterator->first == NULL) {
         iterator->first = entry;
     } else {
@@ -77,6 +78,29 @@ static void add_entry(kv_iterator_t *iterator, kv_slice_t key, kv_slice_t record
     iterator->last = entry;
     iterator->count++;
     iterator->bytes += key.size + value.size;
+}
+
+static void add_entry(kv_iterator_t *iterator, kv_slice_t key, kv_slice_t record)
+{
+    if (iterator->status == KV_OK && !kvi_record_is_late(record.data, iterator->now_ms)) {
+        add_pair(iterator, key, kvi_record_value(record), kvi_record_deadline(record.data));
+    }
+}
+
+/* What the side table or the transaction has of a key, if that is a value. */
+static void add_kept_entry(kv_iterator_t *iterator, kv_slice_t key, kv_slice_t kept)
+{
+    if (iterator->transaction == NULL) {
+        if (kept.data[0] == KVI_SIDE_RECORD) {
+            add_entry(iterator, key, (kv_slice_t){kept.data + 1, kept.size - 1});
+        }
+        return;
+    }
+    const change_t *change;
+    memcpy(&change, kept.data, sizeof(change_t *));
+    if (iterator->status == KV_OK && kvi_transaction_shows(iterator->transaction, change)) {
+        add_pair(iterator, key, change->value, change->deadline_ms);
+    }
 }
 
 static kv_status_t keep_last_key(kv_iterator_t *iterator, kv_slice_t key)
@@ -112,11 +136,17 @@ static kv_range_options_t rest_of(const kv_iterator_t *iterator)
     return rest;
 }
 
-/* Two cursors side by side: the engine's, and that of the side table, whose entries go first. */
+/* Two cursors side by side: the engine's, and that of the side table or of a transaction's changes,
+ * whose entries go first. */
 typedef struct merge {
-    kv_range_cursor_t *main;
+    kv_range_cursor_t *main; /* NULL: there are no entries */
     kv_range_cursor_t *side; /* NULL: none */
 } merge_t;
+
+static bool is_valid(const kv_range_cursor_t *cursor)
+{
+    return cursor != NULL && kv_range_cursor_valid(cursor);
+}
 
 static kv_slice_t side_key_of(const merge_t *merge)
 {
@@ -128,10 +158,10 @@ static kv_slice_t side_key_of(const merge_t *merge)
 static bool is_side_next(const merge_t *merge, bool reverse, bool *both)
 {
     *both = false;
-    if (merge->side == NULL || !kv_range_cursor_valid(merge->side)) {
+    if (!is_valid(merge->side)) {
         return false;
     }
-    if (!kv_range_cursor_valid(merge->main)) {
+    if (!is_valid(merge->main)) {
         return true;
     }
     const int order = kvi_slice_compare(side_key_of(merge), kv_range_cursor_key(merge->main));
@@ -146,8 +176,8 @@ static kv_status_t merge_next(kv_iterator_t *iterator, const merge_t *merge)
     if (is_side_next(merge, iterator->options.reverse, &both)) {
         const kv_slice_t kept = kv_range_cursor_value(merge->side);
         status = keep_last_key(iterator, side_key_of(merge));
-        if (status == KV_OK && kept.data[0] == KVI_SIDE_RECORD) {
-            add_entry(iterator, side_key_of(merge), (kv_slice_t){kept.data + 1, kept.size - 1});
+        if (status == KV_OK) {
+            add_kept_entry(iterator, side_key_of(merge), kept);
         }
         status = status != KV_OK ? status : kv_range_cursor_next(merge->side);
         return status == KV_OK && both ? kv_range_cursor_next(merge->main) : status;
@@ -164,8 +194,7 @@ static kv_status_t merge_chunk(kv_iterator_t *iterator, const merge_t *merge)
 {
     kv_status_t status = KV_OK;
     while (status == KV_OK && !is_full(iterator)) {
-        if (!kv_range_cursor_valid(merge->main) &&
-            (merge->side == NULL || !kv_range_cursor_valid(merge->side))) {
+        if (!is_valid(merge->main) && !is_valid(merge->side)) {
             iterator->done = true;
             break;
         }
@@ -187,7 +216,7 @@ static kv_status_t prefix_slice(kv_arena_t *arena, size_t place, kv_slice_t *byt
     return KV_OK;
 }
 
-/* The same range in the side table. */
+/* The same range in the side table or among the transaction's changes. */
 static kv_status_t open_side(kv_iterator_t *iterator, kv_range_options_t rest, size_t place,
                              kv_range_cursor_t **cursor)
 {
@@ -198,15 +227,20 @@ static kv_status_t open_side(kv_iterator_t *iterator, kv_range_options_t rest, s
     if (status == KV_OK && rest.range.upper.kind != KV_BOUND_NONE) {
         status = prefix_slice(iterator->chunk, place, &rest.range.upper.key);
     }
-    return status != KV_OK ? status : kv_range_cursor_open(iterator->snapshot->side, &rest, cursor);
+    kv_engine_t *const side =
+        iterator->transaction != NULL ? iterator->transaction->index : iterator->snapshot->side;
+    return status != KV_OK ? status : kv_range_cursor_open(side, &rest, cursor);
 }
 
 static kv_status_t read_ordered(kv_iterator_t *iterator, const kvi_content_t *content, size_t place)
 {
     const kv_range_options_t rest = rest_of(iterator);
     merge_t merge = {NULL, NULL};
-    kv_status_t status = kv_range_cursor_open(content->engine, &rest, &merge.main);
-    if (status == KV_OK && iterator->snapshot != NULL) {
+    kv_status_t status = KV_OK;
+    if (content != NULL) {
+        status = kv_range_cursor_open(content->engine, &rest, &merge.main);
+    }
+    if (status == KV_OK && (iterator->snapshot != NULL || iterator->transaction != NULL)) {
         status = open_side(iterator, rest, place, &merge.side);
     }
     if (status == KV_OK) {
@@ -374,9 +408,10 @@ static kv_status_t read_within(kv_iterator_t *iterator)
     } else if (!kvi_embed_is_there(&iterator->keyspace)) {
         return KV_INVALID;
     } else {
+        place = iterator->keyspace.data->number;
         iterator->now_ms = kvi_embed_now(iterator->keyspace.db);
     }
-    if (content == NULL) {
+    if (content == NULL && iterator->transaction == NULL) {
         iterator->done = true;
         return iterator->moved && !iterator->ordered ? KV_CONFLICT : KV_OK;
     }
@@ -442,6 +477,7 @@ static kv_status_t copy_options(kv_iterator_t *iterator, const kv_iterator_optio
     iterator->options = (kv_range_options_t){
         .range = options->range, .prefix = options->prefix, .reverse = options->reverse};
     iterator->snapshot = options->snapshot;
+    iterator->transaction = options->transaction;
     kv_range_t *const range = &iterator->options.range;
     const bool copied =
         copy_slice(iterator->fixed, &iterator->options.prefix) &&
@@ -452,7 +488,7 @@ static kv_status_t copy_options(kv_iterator_t *iterator, const kv_iterator_optio
 
 static bool needs_order(const kv_iterator_options_t *options)
 {
-    return options->reverse || options->prefix.size > 0 ||
+    return options->reverse || options->transaction != NULL || options->prefix.size > 0 ||
            options->range.lower.kind != KV_BOUND_NONE || options->range.upper.kind != KV_BOUND_NONE;
 }
 
@@ -482,13 +518,21 @@ static kv_status_t prepare(kv_iterator_t *iterator, const kv_iterator_options_t 
     return status != KV_OK ? status : copy_options(iterator, options);
 }
 
+/* Snapshot or transaction, and of this database. */
+static bool suits(const kv_keyspace_t *keyspace, const kv_iterator_options_t *options)
+{
+    if (options->snapshot != NULL) {
+        return options->transaction == NULL && options->snapshot->db == keyspace->db;
+    }
+    return options->transaction == NULL || options->transaction->db == keyspace->db;
+}
+
 kv_status_t kv_iterator_open(kv_keyspace_t *keyspace, const kv_iterator_options_t *options,
                              kv_iterator_t **iterator)
 {
     static const kv_iterator_options_t all = {.reverse = false};
     options = options != NULL ? options : &all;
-    if (keyspace == NULL || iterator == NULL ||
-        (options->snapshot != NULL && options->snapshot->db != keyspace->db)) {
+    if (keyspace == NULL || iterator == NULL || !suits(keyspace, options)) {
         return KV_INVALID;
     }
     kv_iterator_t *const opened = kv_store_calloc(1, sizeof(*opened));

@@ -2,56 +2,15 @@
 /*
  * Transactions: changes in an arena, found by key through an index of their own.
  *
- *   newest ──► change ──► change ──► change        in the order they were made
- *                │  previous of the same key ──┘
- *   index: keyspace number, key ──► the newest change of that key
- *   savepoint: a mark of the arena and the change that was newest then
- *
- * Guards lie in an arena of their own: what was read stays read after a rollback.
+ * transaction_int.h has the picture.
  */
 #include <string.h>
 
 #include "base/bytes.h"
 #include "embed/embed_int.h"
+#include "embed/transaction_int.h"
 
 #define BLOCK_BYTES ((size_t)16384)
-#define PREFIX_BYTES sizeof(uint32_t)
-
-typedef struct change {
-    struct change *older;
-    struct change *previous; /* of the same key */
-    kv_keyspace_t *keyspace;
-    kv_slice_t key;
-    kv_slice_t value;
-    int64_t deadline_ms;
-    bool deleted;
-} change_t;
-
-typedef struct guard {
-    struct guard *next;
-    kv_keyspace_t *keyspace;
-    kv_slice_t key;
-    uint64_t version;
-} guard_t;
-
-typedef struct savepoint {
-    struct savepoint *before;
-    uint32_t number;
-    kv_arena_mark_t mark;
-    change_t *newest;
-} savepoint_t;
-
-struct kv_transaction {
-    kv_db_t *db;
-    kv_arena_t *arena;
-    kv_arena_t *kept; /* guards and savepoints */
-    kv_engine_t *index;
-    change_t *newest;
-    guard_t *guards;
-    savepoint_t *savepoints;
-    char *key; /* of the index, being looked for */
-    size_t key_capacity;
-};
 
 kv_status_t kv_transaction_begin(kv_db_t *db, kv_transaction_t **transaction)
 {
@@ -67,7 +26,7 @@ kv_status_t kv_transaction_begin(kv_db_t *db, kv_transaction_t **transaction)
     begun->arena = kv_arena_create(BLOCK_BYTES);
     begun->kept = kv_arena_create(0);
     if (begun->arena == NULL || begun->kept == NULL ||
-        kv_engine_open("hash", &options, &begun->index) != KV_OK) {
+        kv_engine_open("bptree", &options, &begun->index) != KV_OK) {
         kv_transaction_rollback(begun);
         return KV_NO_MEMORY;
     }
@@ -93,7 +52,7 @@ void kv_transaction_rollback(kv_transaction_t *transaction)
 static kv_status_t index_key(kv_transaction_t *transaction, const kv_keyspace_t *keyspace,
                              kv_slice_t key, kv_slice_t *made)
 {
-    const size_t size = PREFIX_BYTES + key.size;
+    const size_t size = KVI_SIDE_PREFIX_BYTES + key.size;
     if (size > transaction->key_capacity) {
         char *const longer = kv_store_realloc(transaction->key, size + size / 2);
         if (longer == NULL) {
@@ -102,8 +61,8 @@ static kv_status_t index_key(kv_transaction_t *transaction, const kv_keyspace_t 
         transaction->key = longer;
         transaction->key_capacity = size + size / 2;
     }
-    kvi_bytes_store_le32(transaction->key, keyspace->data->number);
-    kvi_bytes_copy(transaction->key + PREFIX_BYTES, key.data, key.size);
+    kvi_side_prefix(keyspace->data->number, transaction->key);
+    kvi_bytes_copy(transaction->key + KVI_SIDE_PREFIX_BYTES, key.data, key.size);
     *made = (kv_slice_t){transaction->key, size};
     return KV_OK;
 }
@@ -119,13 +78,26 @@ static change_t *newest_of(const kv_transaction_t *transaction, kv_slice_t made)
     return change;
 }
 
+change_t *kvi_transaction_change(kv_transaction_t *transaction, const kv_keyspace_t *keyspace,
+                                 kv_slice_t key, kv_status_t *status)
+{
+    kv_slice_t made;
+    *status = index_key(transaction, keyspace, key, &made);
+    return *status == KV_OK ? newest_of(transaction, made) : NULL;
+}
+
 /* ---- reading ---- */
+
+bool kvi_transaction_shows(const kv_transaction_t *transaction, const change_t *change)
+{
+    return !change->deleted && (change->deadline_ms == KV_NO_DEADLINE ||
+                                kvi_embed_now(transaction->db) <= change->deadline_ms);
+}
 
 static kv_status_t copy_change(const kv_transaction_t *transaction, const change_t *change,
                                kv_value_t *value)
 {
-    if (change->deleted || (change->deadline_ms != KV_NO_DEADLINE &&
-                            kvi_embed_now(transaction->db) > change->deadline_ms)) {
+    if (!kvi_transaction_shows(transaction, change)) {
         return KV_NOT_FOUND;
     }
     const size_t size = change->value.size > 0 ? change->value.size : 1;
@@ -152,12 +124,11 @@ static kv_status_t get_own(kv_transaction_t *transaction, kv_keyspace_t *keyspac
         keyspace->db != transaction->db) {
         return KV_INVALID;
     }
-    kv_slice_t made;
-    const kv_status_t status = index_key(transaction, keyspace, key, &made);
+    kv_status_t status;
+    const change_t *const change = kvi_transaction_change(transaction, keyspace, key, &status);
     if (status != KV_OK) {
         return status;
     }
-    const change_t *const change = newest_of(transaction, made);
     return change != NULL ? copy_change(transaction, change, value) : KV_UNSUPPORTED;
 }
 
@@ -195,7 +166,7 @@ kv_status_t kv_transaction_get_for_update(kv_transaction_t *transaction, kv_keys
 
 /* ---- changing ---- */
 
-static kv_status_t add_change(kv_transaction_t *transaction, const change_t *wanted)
+kv_status_t kvi_transaction_add_change(kv_transaction_t *transaction, const change_t *wanted)
 {
     if (transaction == NULL || wanted->keyspace == NULL ||
         wanted->keyspace->db != transaction->db) {
@@ -210,12 +181,16 @@ static kv_status_t add_change(kv_transaction_t *transaction, const change_t *wan
         return status;
     }
     const kv_arena_mark_t mark = kv_arena_mark(transaction->arena);
-    const size_t size = sizeof(change_t) + wanted->key.size + wanted->value.size;
+    const size_t capacity =
+        wanted->capacity > wanted->value.size ? wanted->capacity : wanted->value.size;
+    const size_t size = sizeof(change_t) + wanted->key.size + capacity;
     change_t *const change = kv_arena_alloc(transaction->arena, size);
     if (change == NULL) {
         return KV_NO_MEMORY;
     }
     *change = *wanted;
+    change->capacity = capacity;
+    change->savepoint = kvi_transaction_savepoint(transaction);
     char *const bytes = (char *)(change + 1);
     kvi_bytes_copy(bytes, wanted->key.data, wanted->key.size);
     kvi_bytes_copy(bytes + wanted->key.size, wanted->value.data, wanted->value.size);
@@ -245,7 +220,7 @@ kv_status_t kv_transaction_put(kv_transaction_t *transaction, kv_keyspace_t *key
         .value = value,
         .deadline_ms = ttl_ms == 0 ? KV_NO_DEADLINE
                                    : kvi_deadline_after(kvi_embed_now(transaction->db), ttl_ms)};
-    return add_change(transaction, &change);
+    return kvi_transaction_add_change(transaction, &change);
 }
 
 kv_status_t kv_transaction_delete(kv_transaction_t *transaction, kv_keyspace_t *keyspace,
@@ -253,7 +228,7 @@ kv_status_t kv_transaction_delete(kv_transaction_t *transaction, kv_keyspace_t *
 {
     const change_t change = {
         .keyspace = keyspace, .key = key, .deadline_ms = KV_NO_DEADLINE, .deleted = true};
-    return add_change(transaction, &change);
+    return kvi_transaction_add_change(transaction, &change);
 }
 
 /* ---- savepoints ---- */
@@ -338,7 +313,10 @@ static kv_status_t note_changes(kv_transaction_t *transaction, kv_batch_t *batch
             kvi_op_t op = {.kind = change->deleted ? KVI_OP_DELETE : KVI_OP_PUT,
                            .key = change->key,
                            .value = change->value,
-                           .deadline_ms = change->deadline_ms};
+                           .keep_deadline = change->keeps_deadline,
+                           .form = change->form,
+                           .deadline_ms =
+                               change->keeps_deadline ? KV_NO_DEADLINE : change->deadline_ms};
             status = kvi_embed_note(batch, change->keyspace, &op);
         }
     }

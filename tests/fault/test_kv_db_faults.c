@@ -275,6 +275,21 @@ static kv_status_t apply_batch(fixture_t *f)
     return status;
 }
 
+static kv_status_t walk_transaction(fixture_t *f, kv_transaction_t *t)
+{
+    const kv_iterator_options_t options = {.transaction = t};
+    kv_iterator_t *iterator;
+    kv_status_t status = kv_iterator_open(f->space, &options, &iterator);
+    if (status != KV_OK) {
+        return status != KV_UNSUPPORTED ? status : KV_OK;
+    }
+    while (status == KV_OK && kv_iterator_valid(iterator)) {
+        status = kv_iterator_next(iterator);
+    }
+    kv_iterator_close(iterator);
+    return status;
+}
+
 static kv_status_t fill_transaction(fixture_t *f, kv_transaction_t *t)
 {
     kv_value_t value = {0};
@@ -295,6 +310,13 @@ static kv_status_t fill_transaction(fixture_t *f, kv_transaction_t *t)
         status = kv_transaction_delete(t, f->space, slice("005"));
     }
     status = status != KV_OK ? status : kv_transaction_put(t, f->other, slice("y"), bytes, 0);
+    int64_t sum;
+    status = status != KV_OK ? status : kv_transaction_add(t, f->space, slice("n"), 1, &sum);
+    for (int i = 0; i < 2; i++) {
+        status = status != KV_OK ? status
+                                 : kv_transaction_append(t, f->space, slice("006"), bytes, NULL);
+    }
+    status = status != KV_OK ? status : walk_transaction(f, t);
     kv_value_free(&value);
     return status;
 }
