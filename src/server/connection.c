@@ -10,9 +10,13 @@
 #include "server/loop_int.h"
 
 #define OWN_INPUT_BYTES ((size_t)16 << 10)
-/* From here on a buffer grows by its size again and again, so that an announced length alone costs
- * nothing. */
-#define TRUSTED_INPUT_BYTES ((size_t)32 << 20)
+/* How much larger than what has arrived a buffer may be made. An announced length alone gets next
+ * to nothing, since the first byte of a large buffer already costs a huge page. */
+#define TRUSTED_INPUT_BYTES ((size_t)64 << 10)
+#define TRUSTED_SHARE ((size_t)16)
+#define TRUSTED_SHARE_OF_LARGE ((size_t)4)
+#define GROWTH_MIN ((size_t)8)
+#define LARGE_INPUT_BYTES ((size_t)2 << 20)
 /* A buffer filled less than this share is given up for a smaller one. */
 #define KEPT_INPUT_SHARE ((size_t)64)
 #define OWN_INPUT_TURN_BYTES ((size_t)1 << 20)
@@ -57,6 +61,16 @@ static bool grow_own_input(kvi_connection_t *connection, size_t capacity)
     return true;
 }
 
+/* What the own buffer may hold, judged by what has arrived. */
+static size_t trusted_bytes(const kvi_connection_t *connection)
+{
+    const size_t size = connection->input_size;
+    const size_t needed = connection->parser.needed;
+    const size_t share = size < LARGE_INPUT_BYTES ? TRUSTED_SHARE : TRUSTED_SHARE_OF_LARGE;
+    const size_t trusted = size * share > TRUSTED_INPUT_BYTES ? size * share : TRUSTED_INPUT_BYTES;
+    return needed < trusted ? needed : trusted;
+}
+
 /* Room in the own buffer for the rest of an unfinished request. */
 static uv_buf_t offer_own_input(kvi_connection_t *connection)
 {
@@ -65,11 +79,11 @@ static uv_buf_t offer_own_input(kvi_connection_t *connection)
     if (connection->blocked || connection->turn_bytes >= OWN_INPUT_TURN_BYTES) {
         return uv_buf_init(NULL, 0);
     }
-    if (size == capacity ||
-        (capacity < connection->parser.needed && capacity < TRUSTED_INPUT_BYTES)) {
-        const size_t trusted = size * 4 > TRUSTED_INPUT_BYTES ? size * 4 : TRUSTED_INPUT_BYTES;
-        const size_t needed = connection->parser.needed;
-        capacity = needed < trusted ? needed : trusted;
+    const size_t trusted = trusted_bytes(connection);
+    /* Before it is full only for a good reason: what is there is copied. */
+    if (size == capacity || (trusted > capacity && (trusted == connection->parser.needed ||
+                                                    trusted / GROWTH_MIN > capacity))) {
+        capacity = trusted;
         capacity = capacity < size + OWN_INPUT_BYTES ? size + OWN_INPUT_BYTES : capacity;
         if (!grow_own_input(connection, capacity)) {
             kill_connection(connection);

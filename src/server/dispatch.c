@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "os/os.h"
+#include "server/arguments.h"
 #include "server/commands.h"
 #include "server/errors.h"
 #include "server/server.h"
@@ -28,9 +29,21 @@ static int shown(kv_slice_t argument, size_t limit)
     return (int)strnlen(argument.data, argument.size < limit ? argument.size : limit);
 }
 
+/* The words of a request of HTTP that no command may be called. What follows them was written by a
+ * web page, which may send anything to the machine of who looks at it. */
+static bool is_http(kv_slice_t name)
+{
+    return kvi_argument_is(name, "post") || kvi_argument_is(name, "host:");
+}
+
 static void answer_unknown(kvi_request_t *request)
 {
     const kv_slice_t name = request->argv[0];
+    if (is_http(name)) {
+        kvi_reply_error(request->reply, "ERR this is no server of HTTP");
+        request->client->closing = true;
+        return;
+    }
     char arguments[QUOTED_BYTES_MAX + 8];
     size_t used = 0;
     for (size_t i = 1; i < request->argc && used < QUOTED_BYTES_MAX; i++) {

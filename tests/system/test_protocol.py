@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The protocol as bytes on a socket: pieces, pipelines, sizes, faults, and everything the first server died of."""
 import random
+import re
 import socket
 import struct
 import threading
+import time
 
 import pytest
 
@@ -335,3 +337,38 @@ def test_client_names(wire):
     assert isinstance(wire.call("CLIENT", "SETINFO", "lib-size", "1"), Error)
     assert wire.call("CLIENT", "SETNAME", "") == "OK"
     assert wire.call("CLIENT", "GETNAME") is None
+
+
+def test_an_announced_length_costs_nothing():
+    with Server() as own:
+
+        def peak_kb():
+            with open(f"/proc/{own.process.pid}/status", encoding="ascii") as status:
+                return int(re.search(r"VmHWM:\s+(\d+)", status.read()).group(1))
+
+        senders = [own.connect() for _ in range(400)]
+        for sender in senders:
+            sender.send(b"*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$536870912\r\nsome")
+        with own.connect() as watcher:
+            deadline = time.monotonic() + 60
+            while watcher.call("CLIENT", "LIST").count(b" qbuf=38 ") < len(senders):
+                assert time.monotonic() < deadline
+            before = peak_kb()
+            for sender in senders:
+                sender.send(b"more")
+            for sender in senders:
+                sender.close()
+            deadline = time.monotonic() + 60
+            while b"connected_clients:1\r\n" not in watcher.call("INFO", "clients"):
+                assert time.monotonic() < deadline
+            assert peak_kb() - before < 200 << 10
+
+
+@pytest.mark.parametrize("head", [b"POST / HTTP/1.1\r\n", b"PUT /x HTTP/1.1\r\nhost: 127.0.0.1:6379\r\n"])
+def test_a_web_page_cannot_send_commands(server, wire, head):
+    wire.call("SET", "page", "before")
+    with server.connect() as browser:
+        browser.send(head + b"Content-Length: 20\r\n\r\nSET page after\r\n")
+        while browser.file.readline() != b"":
+            pass
+    assert wire.call("GET", "page") == b"before"
