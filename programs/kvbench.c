@@ -58,6 +58,7 @@ static const char usage_head[] =
     "  --num=N              entries (default 1000000)\n"
     "  --key-size=N[-M]     bytes of a key, or from N to M (default 16)\n"
     "  --value-size=N[-M]   bytes of a value, or from N to M (default 32)\n"
+    "  --decimal            keys are numbers in digits, as db_bench has them, not random bytes\n"
     "  --runs=N             repetitions; minimum, median and maximum are shown (default 7)\n"
     "  --threads=N          readers at once where a benchmark only reads (default 1)\n"
     "  --json               one JSON object instead of tables\n"
@@ -143,28 +144,35 @@ static void parse_option(options_t *options, const char *name, const char *value
         options->work.threads = parse_only_number(name, value, 1, THREADS_MAX);
     } else if (strcmp(name, "json") == 0) {
         options->json = true;
+    } else if (strcmp(name, "decimal") == 0) {
+        options->work.decimal = true;
     } else {
         parse_sizes(name, value, &options->work);
     }
 }
 
+/* Whether all numbers have keys of their own, those that are not there included. */
+static bool has_digits_for(const work_options_t *work)
+{
+    size_t numbers = 1;
+    for (size_t i = 0; i < work->key_bytes_min && numbers < 2 * work->count; i++) {
+        numbers *= 10;
+    }
+    return numbers >= 2 * work->count;
+}
+
 static options_t parse_options(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"benchmarks", required_argument, NULL, 0},
-        {"engines", required_argument, NULL, 0},
-        {"num", required_argument, NULL, 0},
-        {"key-size", required_argument, NULL, 0},
-        {"value-size", required_argument, NULL, 0},
-        {"runs", required_argument, NULL, 0},
-        {"threads", required_argument, NULL, 0},
-        {"json", no_argument, NULL, 0},
-        {"help", no_argument, NULL, 0},
-        {"version", no_argument, NULL, 0},
-        {NULL, 0, NULL, 0},
+        {"benchmarks", required_argument, NULL, 0}, {"engines", required_argument, NULL, 0},
+        {"num", required_argument, NULL, 0},        {"key-size", required_argument, NULL, 0},
+        {"value-size", required_argument, NULL, 0}, {"runs", required_argument, NULL, 0},
+        {"threads", required_argument, NULL, 0},    {"json", no_argument, NULL, 0},
+        {"decimal", no_argument, NULL, 0},          {"help", no_argument, NULL, 0},
+        {"version", no_argument, NULL, 0},          {NULL, 0, NULL, 0},
     };
     options_t options = {
-        .work = {1000000, 16, 16, 32, 32, 1},
+        .work = {1000000, 16, 16, 32, 32, 1, false},
         .runs = 7,
     };
     int number = 0;
@@ -177,6 +185,9 @@ static options_t parse_options(int argc, char **argv)
     }
     if (optind < argc) {
         complain("what is '%s'? All options begin with --", argv[optind]);
+    }
+    if (options.work.decimal && !has_digits_for(&options.work)) {
+        complain("keys of %zu digits are too short for so many", options.work.key_bytes_min);
     }
     return options;
 }

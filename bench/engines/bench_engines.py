@@ -49,7 +49,9 @@ def measure(kvbench, scale, runs, wanted, environment):
         entries = max(entries // scale, 16) if entries > 1000 else entries
         repeat = 1 if name in ONCE else runs
         print(f"{time.strftime('%H:%M:%S')} {name}: {', '.join(stores)}", file=sys.stderr)
-        done = subprocess.run([kvbench, f"--num={entries}", f"--key-size={keys}", f"--runs={repeat}", "--json",
+        size, *kind = keys.split()
+        done = subprocess.run([kvbench, f"--num={entries}", f"--key-size={size}", *(f"--{word}" for word in kind),
+                               f"--runs={repeat}", "--json",
                                f"--engines={','.join(stores)}", f"--benchmarks={','.join(benchmarks)}"],
                               capture_output=True, text=True, check=False, env=environment)
         if done.returncode != 0:

@@ -18,13 +18,13 @@ typedef struct group {
     size_t count;
 } group_t;
 
-static void fill_group(const work_t *work, group_t *group, size_t *number, size_t left)
+static void fill_group(const work_t *work, group_t *group, size_t from)
 {
+    const size_t left = work->options->count - from;
     group->count = left < WORK_GROUP ? left : WORK_GROUP;
     for (size_t i = 0; i < group->count; i++) {
-        group->numbers[i] = *number;
-        group->keys[i] = work_key(work, *number, group->buffers[i]);
-        *number = work_next(work, *number);
+        group->numbers[i] = work->order[from + i];
+        group->keys[i] = work_key(work, group->numbers[i], group->buffers[i]);
     }
 }
 
@@ -71,10 +71,9 @@ static void put_one(work_t *work, size_t number, kv_slice_t key, uint64_t versio
 static size_t put_all(work_t *work, uint64_t version)
 {
     char buffer[WORK_KEY_BYTES_MAX + 8];
-    size_t number = 0;
     for (size_t i = 0; i < work->options->count; i++) {
+        const size_t number = work->order[i];
         put_one(work, number, work_key(work, number, buffer), version);
-        number = work_next(work, number);
     }
     return work->options->count;
 }
@@ -88,9 +87,8 @@ static size_t run_fill(work_t *work, work_result_t *result)
 static size_t put_all_in_groups(work_t *work, uint64_t version)
 {
     group_t group;
-    size_t number = 0;
     for (size_t i = 0; i < work->options->count; i += WORK_GROUP) {
-        fill_group(work, &group, &number, work->options->count - i);
+        fill_group(work, &group, i);
         prefetch_group(work, &group);
         for (size_t j = 0; j < group.count; j++) {
             put_one(work, group.numbers[j], group.keys[j], version);
@@ -121,10 +119,9 @@ static size_t run_read(work_t *work, work_result_t *result)
 {
     (void)result;
     char buffer[WORK_KEY_BYTES_MAX + 8];
-    size_t number = 0;
     for (size_t i = 0; i < work->options->count; i++) {
+        const size_t number = work->order[i];
         get_one(work, work_key(work, number, buffer));
-        number = work_next(work, number);
     }
     return work->options->count;
 }
@@ -133,13 +130,12 @@ static size_t run_read_missing(work_t *work, work_result_t *result)
 {
     (void)result;
     char buffer[WORK_KEY_BYTES_MAX + 8];
-    size_t number = 0;
     size_t found = 0;
     for (size_t i = 0; i < work->options->count; i++) {
+        const size_t number = work->order[i];
         kv_slice_t value = {NULL, 0};
         const kv_slice_t key = work_key(work, number + work->options->count, buffer);
         found += work->ops->get(work->store, key, &value);
-        number = work_next(work, number);
     }
     work->failed |= found > 0;
     return work->options->count;
@@ -149,9 +145,8 @@ static size_t run_read_group(work_t *work, work_result_t *result)
 {
     (void)result;
     group_t group;
-    size_t number = 0;
     for (size_t i = 0; i < work->options->count; i += WORK_GROUP) {
-        fill_group(work, &group, &number, work->options->count - i);
+        fill_group(work, &group, i);
         get_group(work, &group);
     }
     return work->options->count;
@@ -161,10 +156,9 @@ static size_t run_delete(work_t *work, work_result_t *result)
 {
     (void)result;
     char buffer[WORK_KEY_BYTES_MAX + 8];
-    size_t number = 0;
     for (size_t i = 0; i < work->options->count; i++) {
+        const size_t number = work->order[i];
         work->failed |= !work->ops->del(work->store, work_key(work, number, buffer));
-        number = work_next(work, number);
     }
     return work->options->count;
 }
@@ -173,9 +167,8 @@ static size_t run_delete_group(work_t *work, work_result_t *result)
 {
     (void)result;
     group_t group;
-    size_t number = 0;
     for (size_t i = 0; i < work->options->count; i += WORK_GROUP) {
-        fill_group(work, &group, &number, work->options->count - i);
+        fill_group(work, &group, i);
         prefetch_group(work, &group);
         for (size_t j = 0; j < group.count; j++) {
             work->failed |= !work->ops->del(work->store, group.keys[j]);
@@ -215,7 +208,6 @@ static size_t run_put_latency(work_t *work, work_result_t *result)
 {
     char buffer[WORK_KEY_BYTES_MAX + 8];
     uint32_t *const slots = calloc(LATENCY_SLOTS, sizeof *slots);
-    size_t number = 0;
     uint64_t longest = 0;
     if (slots == NULL) {
         work->failed = true;
@@ -223,12 +215,12 @@ static size_t run_put_latency(work_t *work, work_result_t *result)
     }
     uint64_t before = kvi_os_monotonic_ns();
     for (size_t i = 0; i < work->options->count; i++) {
+        const size_t number = work->order[i];
         put_one(work, number, work_key(work, number, buffer), 0);
         const uint64_t after = kvi_os_monotonic_ns();
         const uint64_t took = after - before;
         longest = took > longest ? took : longest;
         slots[took < LATENCY_SLOTS ? took : LATENCY_SLOTS - 1]++;
-        number = work_next(work, number);
         before = after;
     }
     result->longest_ns = (double)longest;
@@ -265,16 +257,15 @@ static size_t run_read_zipf(work_t *work, work_result_t *result)
 static size_t run_mixed(work_t *work, work_result_t *result)
 {
     char buffer[WORK_KEY_BYTES_MAX + 8];
-    size_t number = 0;
     (void)result;
     for (size_t i = 0; i < work->options->count; i++) {
+        const size_t number = work->order[i];
         const kv_slice_t key = work_key(work, number, buffer);
         if (i % 10 == 9) {
             put_one(work, number, key, 3);
         } else {
             get_one(work, key);
         }
-        number = work_next(work, number);
     }
     return work->options->count;
 }
@@ -286,15 +277,14 @@ static size_t seek_and_visit(work_t *work, size_t seeks, size_t entries)
 {
     char buffer[WORK_KEY_BYTES_MAX + 8];
     void *const cursor = work->ops->cursor_open(work->store);
-    size_t number = 0;
     size_t visited = 0;
     if (cursor == NULL) {
         work->failed = true;
         return 0;
     }
     for (size_t i = 0; i < seeks; i++) {
+        const size_t number = work->order[i];
         visited += work->ops->seek(cursor, work_key(work, number, buffer), entries, &work->sum);
-        number = work_next(work, number);
     }
     work->ops->cursor_close(cursor);
     work->failed |= visited < seeks;
@@ -319,11 +309,10 @@ static size_t run_scan_100(work_t *work, work_result_t *result)
 static size_t run_delete_half(work_t *work, work_result_t *result)
 {
     char buffer[WORK_KEY_BYTES_MAX + 8];
-    size_t number = 0;
     (void)result;
     for (size_t i = 0; i < work->options->count / 2; i++) {
+        const size_t number = work->order[i];
         work->failed |= !work->ops->del(work->store, work_key(work, number, buffer));
-        number = work_next(work, number);
     }
     return work->options->count / 2;
 }

@@ -15,12 +15,25 @@ static uint64_t mix(uint64_t number)
     return kvi_random_next(&random);
 }
 
+/* As db_bench has it: zeros, then the number, as many digits as the key has bytes. */
+static void write_decimal(uint64_t number, char *buffer, size_t size)
+{
+    for (size_t i = size; i > 0; i--) {
+        buffer[i - 1] = (char)('0' + number % 10);
+        number /= 10;
+    }
+}
+
 kv_slice_t work_key(const work_t *work, uint64_t number, char *buffer)
 {
     const work_options_t *const options = work->options;
     uint64_t word = mix(number);
     const uint64_t spread = options->key_bytes_max - options->key_bytes_min + 1;
     const size_t size = options->key_bytes_min + (size_t)((word >> 40) % spread);
+    if (options->decimal) {
+        write_decimal(number, buffer, size);
+        return (kv_slice_t){buffer, size};
+    }
     if (work->sequential) {
         word = __builtin_bswap64(number);
     }
@@ -40,30 +53,17 @@ kv_slice_t work_value(const work_t *work, uint64_t number, uint64_t version)
     return (kv_slice_t){work->values + (number + version) % WORK_VALUE_OFFSETS, size};
 }
 
-static size_t common_divisor(size_t a, size_t b)
+/* A shuffle of Fisher and Yates: the numbers below count in an order that is as good as any. */
+uint32_t *work_order(size_t count)
 {
-    while (b != 0) {
-        const size_t rest = a % b;
-        a = b;
-        b = rest;
+    uint32_t *const numbers = malloc(count * sizeof *numbers);
+    kvi_random_t random = {2};
+    for (size_t i = 0; numbers != NULL && i < count; i++) {
+        const uint32_t other = kvi_random_below(&random, (uint32_t)i + 1);
+        numbers[i] = numbers[other];
+        numbers[other] = (uint32_t)i;
     }
-    return a;
-}
-
-size_t work_step(size_t count)
-{
-    size_t step = (size_t)((double)count * 0.6180339887) | 1;
-    while (common_divisor(step, count) != 1) {
-        step++;
-    }
-    return step;
-}
-
-size_t work_next(const work_t *work, size_t number)
-{
-    const size_t count = work->options->count;
-    const size_t next = number + work->step % count;
-    return next >= count ? next - count : next;
+    return numbers;
 }
 
 /* ---- Zipf ---- */
@@ -78,8 +78,8 @@ static double zeta(size_t count, double theta)
 }
 
 /* The method of Gray and others, Quickly Generating Billion-Record Synthetic Databases, 1994. Ranks
- * are dealt out over the numbers by the step, so that popular keys are no neighbours. */
-uint32_t *work_zipf(size_t count)
+ * are dealt out over the numbers by an order, so that popular keys are no neighbours. */
+uint32_t *work_zipf(const uint32_t *order, size_t count)
 {
     uint32_t *const numbers = malloc(count * sizeof *numbers);
     kvi_random_t random = {1};
@@ -91,7 +91,6 @@ uint32_t *work_zipf(size_t count)
     const double alpha = 1 / (1 - ZIPF_THETA);
     const double eta =
         (1 - pow(2 / n, 1 - ZIPF_THETA)) / (1 - zeta(count < 2 ? count : 2, ZIPF_THETA) / zeta_n);
-    const size_t step = work_step(count);
     for (size_t i = 0; i < count; i++) {
         const double u = (double)(kvi_random_next(&random) >> 11) / 9007199254740992.0;
         const double uz = u * zeta_n;
@@ -102,7 +101,7 @@ uint32_t *work_zipf(size_t count)
             rank = 1;
         }
         const size_t place = rank < n ? (size_t)rank : count - 1;
-        numbers[i] = (uint32_t)((uint64_t)place * step % count);
+        numbers[i] = order[place];
     }
     return numbers;
 }

@@ -77,6 +77,7 @@ void report_print_head(const report_t *report)
     printf("commit    %s\n", KVBENCH_COMMIT);
     printf("work      %zu entries", report->options->count);
     print_range("keys", report->options->key_bytes_min, report->options->key_bytes_max);
+    printf("%s", report->options->decimal ? " (decimal)" : "");
     print_range("values", report->options->value_bytes_min, report->options->value_bytes_max);
     printf(", %zu runs, stores in turn, %zu %s\n", report->runs, report->options->threads,
            report->options->threads == 1 ? "thread" : "readers at once");
@@ -276,10 +277,10 @@ static void print_json_head(const report_t *report)
     printf(", \"warning\": ");
     print_json_string(warning() != NULL ? warning() : "");
     printf(", \"num\": %zu, \"key_size\": [%zu, %zu], \"value_size\": [%zu, %zu], \"runs\": %zu, "
-           "\"threads\": %zu",
+           "\"threads\": %zu, \"decimal\": %s",
            report->options->count, report->options->key_bytes_min, report->options->key_bytes_max,
            report->options->value_bytes_min, report->options->value_bytes_max, report->runs,
-           report->options->threads);
+           report->options->threads, report->options->decimal ? "true" : "false");
 }
 
 static void print_json_spread(const char *name, spread_t spread)

@@ -39,9 +39,9 @@ bool work_begin(work_t *work, const work_options_t *options, const store_ops_t *
     memset(work, 0, sizeof *work);
     work->options = options;
     work->ops = ops;
-    work->step = work_step(options->count);
+    work->order = work_order(options->count);
     work->values = malloc(bytes);
-    if (work->values == NULL) {
+    if (work->order == NULL || work->values == NULL) {
         return false;
     }
     for (size_t i = 0; i < bytes; i++) {
@@ -56,6 +56,7 @@ void work_end(work_t *work)
         work->ops->close(work->store);
     }
     free(work->values);
+    free(work->order);
     free(work->zipf);
     memset(work, 0, sizeof *work);
 }
@@ -83,7 +84,7 @@ static bool fill(work_t *work)
 static bool prepare(work_t *work, const work_benchmark_t *benchmark)
 {
     if (benchmark->run == work_benchmark_find("readzipf")->run && work->zipf == NULL) {
-        work->zipf = work_zipf(work->options->count);
+        work->zipf = work_zipf(work->order, work->options->count);
         if (work->zipf == NULL) {
             return false;
         }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The work kvbench gives to a store, and its timing. Keys are numbers turned into bytes, so that
- * they need no memory and are met in an order that has nothing to do with where a store keeps them.
- * One user at a time.
+ * The work kvbench gives to a store, and its timing. Keys are numbers turned into bytes: random
+ * ones, or digits as db_bench has them. Either way they come in an order that was shuffled once,
+ * the same for all stores. One user at a time.
  */
 #ifndef KVBENCH_WORK_H
 #define KVBENCH_WORK_H
@@ -21,6 +21,7 @@ typedef struct work_options {
     size_t value_bytes_min;
     size_t value_bytes_max;
     size_t threads; /* of readers */
+    bool decimal;   /* keys are their numbers in digits, else random bytes */
 } work_options_t;
 
 /* What one run of one benchmark on one store gave. */
@@ -39,7 +40,7 @@ typedef struct work {
     void *store;
     bool is_full;
     size_t heap_before; /* bytes of malloc before the store was opened */
-    size_t step;        /* from one number to the next, prime to count */
+    uint32_t *order;    /* the numbers below count, shuffled */
     bool sequential;    /* keys ascend with their numbers */
     uint32_t *zipf;     /* numbers, the popular ones often; NULL until they are needed */
     char *values;       /* random bytes; a value is a stretch of them */
@@ -69,11 +70,10 @@ typedef struct work_benchmark {
 /* The number-th key, in a buffer of WORK_KEY_BYTES_MAX + 8; and its value's version-th state. */
 kv_slice_t work_key(const work_t *work, uint64_t number, char *buffer);
 kv_slice_t work_value(const work_t *work, uint64_t number, uint64_t version);
-/* The number behind this one, in an order that has nothing to do with the keys'; and the step. */
-size_t work_next(const work_t *work, size_t number);
-size_t work_step(size_t count);
-/* count numbers below count, drawn as Zipf's law has it. NULL when memory is short. Free them. */
-uint32_t *work_zipf(size_t count);
+/* The numbers below count, shuffled; and count of them drawn as Zipf's law has it, the popular ones
+ * anywhere in that order. NULL when memory is short. Free them. */
+uint32_t *work_order(size_t count);
+uint32_t *work_zipf(const uint32_t *order, size_t count);
 
 /* ---- benchmarks.c ---- */
 

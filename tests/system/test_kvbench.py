@@ -49,6 +49,16 @@ def test_the_bytes_of_an_engine_sum_up():
         assert "bytes" not in rows["delete", name]
 
 
+def test_decimal_keys_share_prefixes():
+    report = json.loads(kvbench("--num=3000", "--runs=1", "--json", "--decimal", "--engines=bptree",
+                                "--benchmarks=fillrandom,readrandom,readmissing,readgroup,iterate,delete").stdout)
+    rows = {row["benchmark"]: row for row in report["results"]}
+    assert report["decimal"] and len(rows) == 6
+    assert rows["fillrandom"]["bytes"]["key"] < 3000 * 16 / 2
+    done = kvbench("--decimal", "--key-size=8", "--num=60000000")
+    assert done.returncode == 1 and "digits" in done.stderr
+
+
 def test_readers_share_an_engine():
     report = json.loads(kvbench("--num=2000", "--runs=1", "--json", "--threads=3", "--engines=hash,bptree",
                                 "--benchmarks=readrandom,readgroup,readzipf,seek,overwrite").stdout)
