@@ -18,6 +18,9 @@ static const kvi_leaf_t *leaf_of(const kvi_bptree_t *tree, kv_slice_t key)
     }
     const void *page = kvi_pool_deref(tree->pool, tree->root);
     for (uint32_t level = tree->height; level-- > 0;) {
+        if (level == 0) {
+            kvi_inner_prefetch(page);
+        }
         page = kvi_bptree_child(tree, page, kvi_inner_seek(tree, page, key));
     }
     kvi_leaf_prefetch(page);

@@ -81,6 +81,7 @@ static kv_status_t stand(kvi_bptree_cursor_t *cursor)
 {
     const kvi_path_t *const path = &cursor->path;
     const kv_slice_t key = kvi_leaf_key(path->leaf, path->slot, cursor->own_key);
+    cursor->armed = 0;
     if (key.data != cursor->own_key) {
         if (keep_long_key(cursor, key) != KV_OK) {
             cursor->changes = cursor->tree->changes - 1; /* the path is not to its key */
@@ -100,6 +101,7 @@ static kv_status_t stand(kvi_bptree_cursor_t *cursor)
 static kv_status_t fall_off(kvi_bptree_cursor_t *cursor)
 {
     cursor->valid = false;
+    cursor->armed = 0;
     return KV_NOT_FOUND;
 }
 
@@ -169,63 +171,131 @@ static bool find_again(kvi_bptree_cursor_t *cursor)
     return cursor->path.leaf != NULL;
 }
 
-/* With every step in a leaf a line of the next one is fetched: its header and slots with the first.
- */
-static void look_ahead(kvi_bptree_cursor_t *cursor)
+/* ---- short steps ---- */
+
+/* The records of the entries that come in a leaf which nobody has fetched. */
+static void fetch_records(const kvi_bptree_cursor_t *cursor)
 {
-    const kvi_path_t *const path = &cursor->path;
-    if (cursor->ahead_of == path->leaf) {
-        if (cursor->ahead != NULL) {
-            kvi_prefetch(cursor->ahead);
-            cursor->ahead += LINE_BYTES;
-        }
-        return;
-    }
-    cursor->ahead_of = path->leaf;
-    cursor->ahead = NULL;
-    if (cursor->tree->height > 0 && path->at[0].index + 1u < path->at[0].node->count) {
-        const char *const next =
-            kvi_bptree_child(cursor->tree, path->at[0].node, path->at[0].index + 1);
-        kvi_leaf_prefetch(next);
-        cursor->ahead = next + (size_t)LEAF_SEARCH_LINES * LINE_BYTES;
+    for (uint32_t i = cursor->path.slot + 1; i < cursor->armed; i++) {
+        kvi_prefetch(cursor->end - kvi_slot_offset(cursor->slots[i]));
     }
 }
 
-/* The next entry of the same leaf, if the last key was one of it and both are inline: then the
- * prefix is in own_key already. */
-static bool step_in_leaf(kvi_bptree_cursor_t *cursor)
+/* With every step a line of the leaf behind the cursor's is fetched. How large that is stands in
+ * its header, which is still to come; neighbours are about alike. */
+static void look_ahead(kvi_bptree_cursor_t *cursor)
+{
+    const kvi_path_t *const path = &cursor->path;
+    cursor->ahead_of = path->leaf;
+    cursor->next_leaf = NULL;
+    cursor->ahead = cursor->ahead_end = NULL;
+    if (cursor->tree->height > 0 && path->at[0].index + 1u < path->at[0].node->count) {
+        const char *const next =
+            kvi_bptree_child(cursor->tree, path->at[0].node, path->at[0].index + 1);
+        cursor->next_leaf = next;
+        cursor->ahead = next;
+        cursor->ahead_end = next + path->leaf->size;
+    }
+}
+
+/* Makes the next steps short ones, where the cursor stands at an inline key: then the leaf's prefix
+ * is in own_key. */
+static void arm(kvi_bptree_cursor_t *cursor)
 {
     const kvi_leaf_t *const leaf = cursor->path.leaf;
-    const uint32_t next = cursor->path.slot + 1;
-    if (cursor->changes != cursor->tree->changes || cursor->key != cursor->own_key ||
-        next >= leaf->count) {
+    if (cursor->key != cursor->own_key) {
+        return;
+    }
+    cursor->armed = leaf->count;
+    cursor->suffix = cursor->own_key + leaf->prefix_bytes;
+    cursor->slots = kvi_leaf_slots(leaf);
+    cursor->end = (const char *)leaf + leaf->size;
+    if (cursor->ahead_of != leaf) {
+        if (cursor->next_leaf != leaf) {
+            fetch_records(cursor);
+        }
+        look_ahead(cursor);
+    }
+}
+
+/* Whether the next entry is one of the leaf that the cursor is armed for, and nothing has moved. */
+static bool is_armed(const kvi_bptree_cursor_t *cursor)
+{
+    return cursor->path.slot + 1 < cursor->armed && cursor->changes == cursor->tree->changes;
+}
+
+/* Ends a step to the next entry of the leaf, the rest of whose key was copied. */
+static void end_step(kvi_bptree_cursor_t *cursor, uint64_t slot, kv_slice_t value)
+{
+    if (cursor->ahead < cursor->ahead_end) {
+        kvi_prefetch(cursor->ahead);
+        cursor->ahead += LINE_BYTES;
+    }
+    kvi_store_big32(cursor->suffix, kvi_slot_head(slot));
+    cursor->path.slot++;
+    cursor->key_bytes = (size_t)(cursor->suffix - cursor->own_key) + kvi_slot_suffix(slot);
+    cursor->value = value;
+}
+
+/* The ordinary step: nothing is apart, and copying more of the record than the key's rest does not
+ * leave the page. */
+static bool step_short(kvi_bptree_cursor_t *cursor)
+{
+    if (!is_armed(cursor)) {
         return false;
     }
-    const uint64_t slot = kvi_leaf_slots(leaf)[next];
+    const uint64_t slot = cursor->slots[cursor->path.slot + 1];
+    const uint32_t rest = kvi_slot_rest(slot);
+    const char *const record = cursor->end - kvi_slot_offset(slot);
+    if ((slot & (SLOT_KEY_APART | SLOT_VALUE_APART)) != 0 || rest > REST_AT_ONCE ||
+        kvi_slot_offset(slot) < REST_AT_ONCE) {
+        return false;
+    }
+    memcpy(cursor->suffix + HEAD_BYTES, record, REST_AT_ONCE);
+    end_step(cursor, slot, (kv_slice_t){record + rest, kvi_slot_value(slot)});
+    return true;
+}
+
+/* The same for every entry whose key is inline. */
+static bool step_inline(kvi_bptree_cursor_t *cursor)
+{
+    if (!is_armed(cursor)) {
+        return false;
+    }
+    const uint64_t slot = cursor->slots[cursor->path.slot + 1];
     if ((slot & SLOT_KEY_APART) != 0) {
         return false;
     }
-    look_ahead(cursor);
-    cursor->path.slot = next;
-    cursor->key_bytes = kvi_leaf_finish_key(leaf, slot, cursor->own_key).size;
-    cursor->value = kvi_leaf_value(leaf, slot);
+    kvi_bytes_copy(cursor->suffix + HEAD_BYTES, cursor->end - kvi_slot_offset(slot),
+                   kvi_slot_rest(slot));
+    end_step(cursor, slot, kvi_leaf_value(cursor->path.leaf, slot));
     return true;
+}
+
+/* Every other step. */
+static __attribute__((noinline)) kv_status_t step_far(kvi_bptree_cursor_t *cursor)
+{
+    if (!cursor->valid) {
+        return KV_NOT_FOUND;
+    }
+    if (step_inline(cursor)) {
+        return KV_OK;
+    }
+    if (!find_again(cursor)) {
+        return fall_off(cursor);
+    }
+    cursor->path.slot += cursor->path.found;
+    const kv_status_t status = stand_from(cursor);
+    if (status == KV_OK) {
+        arm(cursor);
+    }
+    return status;
 }
 
 kv_status_t kvi_bptree_cursor_next(kv_cursor_t *cursor)
 {
     kvi_bptree_cursor_t *const moving = (kvi_bptree_cursor_t *)cursor;
-    if (moving->valid && step_in_leaf(moving)) {
-        return KV_OK;
-    }
-    if (!moving->valid) {
-        return KV_NOT_FOUND;
-    }
-    if (!find_again(moving)) {
-        return fall_off(moving);
-    }
-    moving->path.slot += moving->path.found;
-    return stand_from(moving);
+    return step_short(moving) ? KV_OK : step_far(moving);
 }
 
 kv_status_t kvi_bptree_cursor_prev(kv_cursor_t *cursor)
@@ -244,17 +314,20 @@ kv_slice_t kvi_bptree_cursor_key(const kv_cursor_t *cursor)
                            : (kv_slice_t){NULL, 0};
 }
 
+static __attribute__((noinline)) kv_slice_t value_now(const kvi_bptree_cursor_t *cursor)
+{
+    kv_slice_t value = {NULL, 0};
+    if (cursor->valid) {
+        const kv_slice_t key = {cursor->key, cursor->key_bytes};
+        (void)kvi_bptree_get(&cursor->tree->engine, key, &value);
+    }
+    return value;
+}
+
 /* The value under the cursor's key now: data NULL if the key is gone. */
 kv_slice_t kvi_bptree_cursor_value(const kv_cursor_t *cursor)
 {
     const kvi_bptree_cursor_t *const standing = (const kvi_bptree_cursor_t *)cursor;
-    kv_slice_t value = {NULL, 0};
-    if (standing->valid && standing->changes == standing->tree->changes) {
-        return standing->value;
-    }
-    if (standing->valid) {
-        const kv_slice_t key = {standing->key, standing->key_bytes};
-        (void)kvi_bptree_get(&standing->tree->engine, key, &value);
-    }
-    return value;
+    return standing->valid && standing->changes == standing->tree->changes ? standing->value
+                                                                           : value_now(standing);
 }

@@ -86,7 +86,9 @@
 #define PAGE_STEP_TREE (UINT64_C(64) << 10)
 #define LINE_BYTES 64u
 #define LEAF_SEARCH_LINES 7u
+#define INNER_SEARCH_LINES 17u
 #define BORROWED_KEYS 64u
+#define REST_AT_ONCE 16u /* bytes that a cursor copies without asking how many there are */
 #define EDGE_UNKNOWN UINT64_MAX
 
 typedef struct kvi_leaf {
@@ -163,21 +165,28 @@ typedef struct kvi_bptree {
     uint32_t inner_max;     /* children a node */
 } kvi_bptree_t;
 
-/* Stands at an entry: a copy of its key and, as long as the tree has not changed, the way to it. */
+/* Stands at an entry: a copy of its key and, as long as the tree has not changed, the way to it.
+ * One that goes forwards is armed in every leaf for the entries that come there. */
 typedef struct kvi_bptree_cursor {
     kv_cursor_t cursor;
     kvi_bptree_t *tree;
+    uint64_t changes;      /* tree->changes when the path was made */
+    kv_slice_t value;      /* of that entry */
+    size_t key_bytes;      /* of the key */
+    char *key;             /* own_key, or an object for longer ones */
+    uint32_t armed;        /* entries of the leaf if the next is a short step, else 0 */
+    char *suffix;          /* armed: in own_key, behind the leaf's prefix */
+    const uint64_t *slots; /* armed: of the leaf */
+    const char *end;       /* armed: of its page */
+    const char *ahead;     /* the next line to fetch of the leaf behind, up to ahead_end */
+    const char *ahead_end;
+    const void *next_leaf; /* the one that is, or NULL */
+    const void *ahead_of;  /* the leaf before it, which has been seen to */
     bool valid;
-    bool outside;               /* long keys are kept outside the tree's pool */
-    uint64_t changes;           /* tree->changes when the path was made */
-    kvi_path_t path;            /* to the entry */
-    kv_slice_t value;           /* of that entry */
-    const kvi_leaf_t *ahead_of; /* the leaf whose right neighbour is being fetched */
-    const char *ahead;          /* its next line to fetch; NULL: there is none */
-    char *key;                  /* own_key, or an object for longer ones */
-    size_t key_bytes;
-    size_t key_capacity; /* of that object; 0: there is none */
-    char own_key[KEY_BUFFER_BYTES];
+    bool outside;        /* long keys are kept outside the tree's pool */
+    kvi_path_t path;     /* to the entry */
+    size_t key_capacity; /* of the object for longer keys; 0: there is none */
+    char own_key[KEY_BUFFER_BYTES + REST_AT_ONCE];
 } kvi_bptree_cursor_t;
 
 /* How many of these ascending numbers are below limit. First the last one of every eight, then the
@@ -373,6 +382,15 @@ static inline void kvi_leaf_prefetch(const void *leaf)
     }
 }
 
+/* The same for the lines of an inner node that a way down reads: header, heads, children. Of the
+ * levels only the lowest one is large enough that its nodes are not near anyway. */
+static inline void kvi_inner_prefetch(const void *node)
+{
+    for (uint32_t i = 0; i < INNER_SEARCH_LINES; i++) {
+        kvi_prefetch((const char *)node + (size_t)i * LINE_BYTES);
+    }
+}
+
 static inline void *kvi_bptree_child(const kvi_bptree_t *tree, const kvi_inner_t *node,
                                      uint32_t index)
 {
@@ -459,6 +477,9 @@ bool kvi_inner_move(kvi_bptree_t *tree, kvi_path_t *path, uint32_t level);
 
 /* From the root to the place of key. */
 void kvi_bptree_descend(const kvi_bptree_t *tree, kv_slice_t key, kvi_path_t *path);
+/* The same without looking into the leaf, whose first lines are on their way. False if there is
+ * none. */
+bool kvi_bptree_descend_to_leaf(const kvi_bptree_t *tree, kv_slice_t key, kvi_path_t *path);
 /* To the entry of this rank, which must be below count. */
 void kvi_bptree_descend_rank(const kvi_bptree_t *tree, uint64_t rank, kvi_path_t *path);
 /* To the first entry of the next or the last of the previous leaf; false if there is none. */
@@ -510,8 +531,9 @@ kv_status_t kvi_bptree_key_at(kv_engine_t *engine, uint64_t number, kv_slice_t *
 kv_status_t kvi_bptree_put(kv_engine_t *engine, kv_slice_t key, kv_slice_t value);
 kv_status_t kvi_bptree_place(kv_engine_t *engine, kv_slice_t key, size_t value_bytes,
                              size_t keep_bytes, char **place);
-/* Where key stands or would stand. Valid until an entry is written or sought again. */
-kvi_path_t *kvi_bptree_find_place(kvi_bptree_t *tree, kv_slice_t key);
+/* Where key stands or would stand, with a value of about so many bytes. Valid until an entry is
+ * written or sought again. */
+kvi_path_t *kvi_bptree_find_place(kvi_bptree_t *tree, kv_slice_t key, size_t value_bytes);
 /* As place, for the key that was sought last, where no entry was written since. */
 kv_status_t kvi_bptree_place_found(kvi_bptree_t *tree, kv_slice_t key, size_t value_bytes,
                                    size_t keep_bytes, char **place);

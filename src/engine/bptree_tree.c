@@ -87,23 +87,33 @@ kv_status_t kvi_bptree_borrow(kvi_bptree_t *tree, const kvi_path_t *path, kv_sli
 
 /* ---- ways ---- */
 
-void kvi_bptree_descend(const kvi_bptree_t *tree, kv_slice_t key, kvi_path_t *path)
+bool kvi_bptree_descend_to_leaf(const kvi_bptree_t *tree, kv_slice_t key, kvi_path_t *path)
 {
     path->leaf = NULL;
     path->slot = 0;
     path->found = false;
     if (tree->root == 0) {
-        return;
+        return false;
     }
     void *page = kvi_pool_deref(tree->pool, tree->root);
     for (uint32_t level = tree->height; level-- > 0;) {
+        if (level == 0) {
+            kvi_inner_prefetch(page);
+        }
         path->at[level].node = page;
         path->at[level].index = kvi_inner_seek(tree, page, key);
         page = kvi_bptree_child(tree, page, path->at[level].index);
     }
     kvi_leaf_prefetch(page);
     path->leaf = page;
-    path->slot = kvi_leaf_seek(page, key, &path->found);
+    return true;
+}
+
+void kvi_bptree_descend(const kvi_bptree_t *tree, kv_slice_t key, kvi_path_t *path)
+{
+    if (kvi_bptree_descend_to_leaf(tree, key, path)) {
+        path->slot = kvi_leaf_seek(path->leaf, key, &path->found);
+    }
 }
 
 void kvi_bptree_descend_rank(const kvi_bptree_t *tree, uint64_t rank, kvi_path_t *path)

@@ -104,7 +104,8 @@ static kv_status_t insert(kvi_bptree_t *tree, const kvi_path_t *path, const wish
         memcpy(record, &key_apart, sizeof key_apart);
         tree->key_bytes += wish->key.size;
     } else if (kvi_slot_rest(slot) > 0) {
-        memcpy(record, wish->key.data + leaf->prefix_bytes + HEAD_BYTES, kvi_slot_rest(slot));
+        kvi_bytes_copy(record, wish->key.data + leaf->prefix_bytes + HEAD_BYTES,
+                       kvi_slot_rest(slot));
     }
     *place = tail;
     if (value_apart != NULL) {
@@ -287,11 +288,25 @@ static bool goes_on_at_edge(kvi_bptree_t *tree, kv_slice_t key)
     return true;
 }
 
-kvi_path_t *kvi_bptree_find_place(kvi_bptree_t *tree, kv_slice_t key)
+/* A leaf without room is copied in a moment: its records come while its slots are searched. */
+static void fetch_if_full(const kvi_bptree_t *tree, const kvi_leaf_t *leaf, kv_slice_t key,
+                          size_t value_bytes)
+{
+    const char *const end = (const char *)leaf + leaf->size;
+    if (leaf->count < tree->leaf_max && kvi_leaf_gap(leaf) >= key.size + tail_bytes(value_bytes)) {
+        return;
+    }
+    for (const char *line = end - leaf->heap; line < end; line += LINE_BYTES) {
+        kvi_prefetch(line);
+    }
+}
+
+kvi_path_t *kvi_bptree_find_place(kvi_bptree_t *tree, kv_slice_t key, size_t value_bytes)
 {
     kvi_path_t *const path = &tree->edge;
-    if (!goes_on_at_edge(tree, key)) {
-        kvi_bptree_descend(tree, key, path);
+    if (!goes_on_at_edge(tree, key) && kvi_bptree_descend_to_leaf(tree, key, path)) {
+        fetch_if_full(tree, path->leaf, key, value_bytes);
+        path->slot = kvi_leaf_seek(path->leaf, key, &path->found);
     }
     tree->edge_changes = EDGE_UNKNOWN;
     return path;
@@ -313,7 +328,7 @@ static kv_status_t fulfil(kvi_bptree_t *tree, wish_t *wish, char **place)
     if (wish->key.size > KV_KEY_BYTES_MAX) {
         return KV_TOO_LARGE;
     }
-    (void)kvi_bptree_find_place(tree, wish->key);
+    (void)kvi_bptree_find_place(tree, wish->key, wish->value_bytes);
     return fulfil_found(tree, wish, place);
 }
 

@@ -184,7 +184,8 @@ static kv_status_t make_record(draft_t *draft, char **place)
 
 static void look_at_old(draft_t *draft)
 {
-    const kvi_path_t *const path = kvi_bptree_find_place(draft->table->tree, draft->write->key);
+    const kvi_path_t *const path = kvi_bptree_find_place(draft->table->tree, draft->write->key,
+                                                         STAMP_BYTES + draft->write->value_bytes);
     const uint64_t oldest_reader = draft->table->oldest_reader;
     draft->found = path->found;
     if (!path->found) {

@@ -239,6 +239,58 @@ static void a_sorted_load_is_the_same_tree(void **state)
 
 /* ---- cursors ---- */
 
+/* Keys whose rests are 0 to 60 bytes and sometimes apart, values of 0 to 40 and sometimes apart:
+ * records at the very end of a page, and longer than a cursor copies at once. */
+static void put_every_size(fixture_t *fixture, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t number = i * 7919 % count; /* 7919 is prime */
+        const size_t key_bytes = number % 29 == 28 ? 300 : 2 + number % 64;
+        const size_t value_bytes = number % 23 == 22 ? 200 : number % 41;
+        model_fill(fixture->key, key_bytes, number);
+        model_fill(fixture->value, value_bytes, number + 1);
+        fixture->key[0] = (char)(number >> 8);
+        fixture->key[1] = (char)number;
+        put_both(fixture, (kv_slice_t){fixture->key, key_bytes},
+                 (kv_slice_t){fixture->value, value_bytes});
+    }
+}
+
+/* Three steps forwards, one back, to the end; with a change of the tree now and then, which moves
+ * no entry of the model. */
+static void cursors_step_over_every_size(void **state)
+{
+    (void)state;
+    fixture_t *const fixture = begin(LEAF_ENTRIES_MAX, INNER_CHILDREN_MAX);
+    const kv_engine_ops_t *const ops = fixture->engine->ops;
+    const model_t *const model = &fixture->model;
+    kv_cursor_t *cursor = NULL;
+    put_every_size(fixture, 2500);
+    compare_all(fixture);
+    assert_int_equal(ops->cursor_open(fixture->engine, &cursor), KV_OK);
+    kv_status_t status = ops->cursor_first(cursor);
+    size_t place = 0;
+    for (size_t i = 1; place < model->count; i++) {
+        const model_entry_t *const entry = &model->entries[place];
+        assert_int_equal(status, KV_OK);
+        assert_entry(ops->cursor_key(cursor), ops->cursor_value(cursor), entry);
+        if (i % 97 == 0) {
+            const kv_slice_t key = {entry->key, entry->key_bytes};
+            const kv_slice_t value = {entry->value, entry->value_bytes};
+            assert_int_equal(ops->put(fixture->engine, key, value), KV_OK);
+            assert_entry(ops->cursor_key(cursor), ops->cursor_value(cursor), entry);
+        }
+        const bool back = i % 4 == 3;
+        status = back ? ops->cursor_prev(cursor) : ops->cursor_next(cursor);
+        place += back ? SIZE_MAX : 1;
+    }
+    assert_int_equal(status, KV_NOT_FOUND);
+    assert_false(ops->cursor_valid(cursor));
+    assert_int_equal(ops->cursor_next(cursor), KV_NOT_FOUND);
+    ops->cursor_close(cursor);
+    end(fixture);
+}
+
 /* Where the cursor should be: at its key, or gone from it. */
 static void move_and_compare(fixture_t *fixture, kv_cursor_t *cursor, family_fn family,
                              uint64_t keys)
@@ -503,6 +555,7 @@ int main(void)
         cmocka_unit_test(many_entries_make_inner_levels),
         cmocka_unit_test(ranks_and_ranges_agree_with_the_model),
         cmocka_unit_test(a_sorted_load_is_the_same_tree),
+        cmocka_unit_test(cursors_step_over_every_size),
         cmocka_unit_test(cursors_survive_writes),
         cmocka_unit_test(a_walk_goes_on_among_new_prefixes),
         cmocka_unit_test(a_walk_goes_on_among_equal_hashes),
