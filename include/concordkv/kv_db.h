@@ -97,10 +97,11 @@ typedef struct kv_db_options {
     size_t error_bytes;
 } kv_db_options_t;
 
-/* Opens the database in the directory path, which is made if it is missing; NULL path: in memory
- * alone. NULL options: all defaults. KV_BUSY: another process has it open; KV_NOT_FOUND;
- * KV_CORRUPT: the files are damaged, options->error says where and what to do; KV_NEWER: made by a
- * newer version; KV_UNSUPPORTED: no such engine; KV_IO, KV_DISK_FULL, KV_NO_MEMORY. */
+/* Opens the database in the directory path, which is made if it is missing, in a directory that is
+ * there (else KV_NOT_FOUND); NULL path: in memory alone. NULL options: all defaults. KV_BUSY:
+ * another process has it open; KV_NOT_FOUND; KV_CORRUPT: the files are damaged, options->error says
+ * where and what to do; KV_NEWER: made by a newer version; KV_UNSUPPORTED: no such engine; KV_IO,
+ * KV_DISK_FULL, KV_NO_MEMORY. */
 KV_API kv_status_t kv_db_open(const char *path, const kv_db_options_t *options, kv_db_t **db);
 /* Writes and syncs what is left, and frees everything. Close iterators, transactions, snapshots and
  * keyspaces before, and let no other call be under way. The status is that of the last sync: after
@@ -154,8 +155,9 @@ KV_API kv_status_t kv_db_stats(kv_db_t *db, kv_db_stats_t *stats);
  * created. Names are 1 to 255 bytes and no decimal numbers.
  */
 
-/* Makes a keyspace; NULL attributes: all defaults. KV_EXISTS; KV_TOO_LARGE for the name;
- * KV_UNSUPPORTED: no such engine; KV_NO_MEMORY, or what a write answers. */
+/* Makes a keyspace; NULL attributes: all defaults. KV_EXISTS; KV_TOO_LARGE for the name, KV_INVALID
+ * for one that is empty or a decimal number; KV_UNSUPPORTED: no such engine; KV_NO_MEMORY, or what
+ * a write answers. */
 KV_API kv_status_t kv_keyspace_create(kv_db_t *db, const char *name,
                                       const kv_attributes_t *attributes, kv_keyspace_t **keyspace);
 /* A handle to a keyspace that is there. KV_NOT_FOUND, KV_NO_MEMORY. */
@@ -231,8 +233,9 @@ typedef struct kv_put_options {
     uint64_t version;
 } kv_put_options_t;
 
-/* What any change may answer besides its own: KV_NO_MEMORY, KV_QUOTA: a limit is reached and
- * nothing may be evicted; KV_TOO_LARGE; KV_READ_ONLY, KV_DISK_FULL, KV_IO: the log takes nothing.
+/* What any change may answer besides its own: KV_NO_MEMORY: there is none, or the database's
+ * memory_limit is reached; KV_QUOTA: the keyspace's quota is, and nothing may go; KV_TOO_LARGE;
+ * KV_READ_ONLY, KV_DISK_FULL, KV_IO: the log takes nothing.
  * If a call answers an error of the log after its change was applied, the change is seen by reads
  * and may be lost when the database is closed; no later change is taken then. */
 

@@ -149,7 +149,11 @@ kv_status_t kv_keyspace_attributes(kv_keyspace_t *keyspace, kv_attributes_t *att
     kvi_attributes_t data;
     const unsigned lane = kvi_gate_enter(&keyspace->db->gate);
     kvi_keyspace_attributes(keyspace->data, &data);
+    const bool is_there = kvi_embed_is_there(keyspace);
     kvi_gate_leave(&keyspace->db->gate, lane);
+    if (!is_there) {
+        return KV_INVALID;
+    }
     *attributes = (kv_attributes_t){.engine = data.engine->name,
                                     .quota_bytes = data.quota_bytes,
                                     .eviction = (kv_eviction_t)data.eviction,
@@ -193,7 +197,8 @@ kv_status_t kv_keyspace_stats(kv_keyspace_t *keyspace, kv_keyspace_stats_t *stat
                                    .deadlines = kvi_keyspace_deadlines(data),
                                    .expired = kvi_keyspace_expired(data),
                                    .evicted = kvi_keyspace_evicted(data)};
-    const kv_status_t status = kvi_keyspace_memory(data, &stats->memory);
+    const bool is_there = kvi_embed_is_there(keyspace);
+    const kv_status_t status = is_there ? kvi_keyspace_memory(data, &stats->memory) : KV_INVALID;
     kvi_gate_open(&db->gate);
     return status;
 }

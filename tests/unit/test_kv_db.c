@@ -233,6 +233,10 @@ static void keyspaces_are_made_changed_and_dropped(void **state)
     assert_int_equal(kv_keyspace_drop(again), KV_OK);
     assert_int_equal(kv_keyspace_get(orders, slice("k"), &f.value), KV_INVALID);
     assert_int_equal(kv_keyspace_put(orders, slice("k"), slice("v"), NULL), KV_INVALID);
+    kv_attributes_t gone;
+    kv_keyspace_stats_t no_stats;
+    assert_int_equal(kv_keyspace_attributes(orders, &gone), KV_INVALID);
+    assert_int_equal(kv_keyspace_stats(orders, &no_stats), KV_INVALID);
     assert_int_equal(kv_keyspace_drop(f.space), KV_INVALID);
     kv_keyspace_close(again);
     /* The number is used again; the old handle does not mean the new keyspace. */
