@@ -18,6 +18,7 @@ import time
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WRITER, READER, COMMIT = "src/log/wal_writer.c", "src/log/wal_reader.c", "src/log/commit_wal.c"
 FRAME, POSIX = "src/log/frame.c", "src/os/files_posix.c"
+AHEAD = "src/log/read_ahead.c"
 FOLDERS = {"fault": ["test_log_faults", "test_log_damage", "test_log_crash"], "unit": ["test_files_posix", "test_wal"]}
 
 # name: [(file, code, replacement), ...]
@@ -82,6 +83,15 @@ MUTANTS = {
     ],
     "the size of a segment is not checked": [
         (READER, "if (reader->header.bytes != reader->size && !reader->salvages) {", "if (reader->header.bytes == 0) {"),
+    ],
+    "the end of the window is lost when the next piece comes": [
+        (READER, "    memcpy(window, reader->window + passed, kept);\n", ""),
+    ],
+    "an error of who reads ahead is swallowed": [
+        (AHEAD, "return ahead->status == KV_OK ? KV_OK : kvi_files_fail(ahead->status, \"%s\", ahead->reason);", "return KV_OK;"),
+    ],
+    "counts of keys are written to the wrong place": [
+        (FRAME, "        encode_counts(counts, bytes + COUNTS_OFFSET);\n", "        encode_counts(counts, bytes + COUNTS_OFFSET + 4);\n"),
     ],
     "a read does not wait for the write that it saw": [
         (COMMIT, "return executor->awaited > wal->durable ? executor->awaited : 0;", "return executor->turn_cost > 0 ? executor->awaited : 0;"),

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #define WINDOW_BYTES ((size_t)1 << 20)
+#define WINDOW_BYTES_DOUBLED ((size_t)16 << 20) /* a larger one is no larger than it must be */
 #define PROGRESS_BYTES ((uint64_t)8 << 20)
 
 typedef struct reader {
@@ -114,13 +115,15 @@ static void forget_ahead(reader_t *reader)
     }
 }
 
+/* size is a multiple of KVI_DIRECT_BYTES. */
 static bool grow_window(reader_t *reader, size_t size)
 {
     if (size > reader->capacity) {
         size_t capacity = reader->capacity == 0 ? WINDOW_BYTES : reader->capacity;
-        while (capacity < size) {
+        while (capacity < size && capacity < WINDOW_BYTES_DOUBLED) {
             capacity *= 2;
         }
+        capacity = capacity < size ? size : capacity;
         forget_ahead(reader);
         free_rooms(reader);
         reader->capacity = capacity;
