@@ -72,9 +72,7 @@ static int directory_of(const kvi_files_t *files)
 
 static int open_flags(unsigned flags)
 {
-    /* Files never block, but a pipe that has got such a name would, and for ever; its first read
-     * is an error. */
-    int result = O_CLOEXEC | O_NONBLOCK;
+    int result = O_CLOEXEC;
     if ((flags & KVI_OPEN_WRITE) == 0) {
         result |= O_RDONLY;
     } else {

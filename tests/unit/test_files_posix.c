@@ -47,28 +47,6 @@ static void directory_is_made_on_request(void **state)
     assert_int_equal(rmdir(path), 0);
 }
 
-/* A pipe among the files is an error, and nobody waits for who might write to it. */
-static void a_pipe_is_no_file(void **state)
-{
-    (void)state;
-    char path[64];
-    char byte = 0;
-    size_t got = 1;
-    kvi_files_t *files = NULL;
-    kvi_file_t *file = NULL;
-    assert_int_equal(kvi_files_open(folder, false, &files), KV_OK);
-    (void)snprintf(path, sizeof path, "%s/pipe", folder);
-    assert_int_equal(mkfifo(path, 0600), 0);
-    (void)alarm(30); /* ends the test that waits */
-    assert_int_equal(files->ops->open(files, "pipe", KVI_OPEN_READ, &file), KV_OK);
-    assert_int_equal(files->ops->read_at(file, 0, &byte, 1, &got), KV_IO);
-    files->ops->close(file);
-    assert_int_equal(files->ops->open(files, "pipe", KVI_OPEN_WRITE, &file), KV_IO);
-    (void)alarm(0);
-    assert_int_equal(files->ops->remove(files, "pipe"), KV_OK);
-    kvi_files_close(files);
-}
-
 /* The first write reaches the limit and is short; only the second one says why. */
 static void short_write_is_an_error(void **state)
 {
@@ -111,8 +89,9 @@ static void full_device_is_disk_full(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keeps_the_contract),       cmocka_unit_test(directory_is_made_on_request),
-        cmocka_unit_test(a_pipe_is_no_file),        cmocka_unit_test(short_write_is_an_error),
+        cmocka_unit_test(keeps_the_contract),
+        cmocka_unit_test(directory_is_made_on_request),
+        cmocka_unit_test(short_write_is_an_error),
         cmocka_unit_test(full_device_is_disk_full),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
