@@ -11,7 +11,8 @@
  *
  * Gets go on meanwhile. Cursors take memory from the engine's pool, which has one user at a time,
  * so iterators of one keyspace read their chunks one after the other: a mutex of the database,
- * chosen by the keyspace's number, and behind it that of the snapshot.
+ * chosen by the keyspace's number, and behind it that of the snapshot. Where gets note accesses
+ * the gate is closed instead: cursors copy keys in whole words, past which such a note may stand.
  */
 #include <string.h>
 
@@ -433,12 +434,30 @@ static kv_status_t read_guarded(kv_iterator_t *iterator)
     return status;
 }
 
+static kv_status_t read_turn(kv_iterator_t *iterator)
+{
+    kv_db_t *const db = iterator->keyspace.db;
+    const kvi_keyspace_t *const keyspace = iterator->keyspace.data;
+    const unsigned lane = kvi_gate_enter(&db->gate);
+    kv_status_t status;
+    if (!kvi_keyspace_notes_accesses(keyspace)) {
+        kvi_os_mutex_t *const cursors = &db->cursors[keyspace->number % KVI_EMBED_CURSORS];
+        kvi_os_lock(cursors);
+        status = read_guarded(iterator);
+        kvi_os_unlock(cursors);
+        kvi_gate_leave(&db->gate, lane);
+        return status;
+    }
+    kvi_gate_leave(&db->gate, lane);
+    kvi_gate_close(&db->gate);
+    status = read_guarded(iterator);
+    kvi_gate_open(&db->gate);
+    return status;
+}
+
 /* The next chunk that holds something. */
 static kv_status_t read_chunk(kv_iterator_t *iterator)
 {
-    kv_db_t *const db = iterator->keyspace.db;
-    kvi_os_mutex_t *const cursors =
-        &db->cursors[iterator->keyspace.data->number % KVI_EMBED_CURSORS];
     iterator->status = KV_OK;
     iterator->first = NULL;
     iterator->last = NULL;
@@ -447,11 +466,7 @@ static kv_status_t read_chunk(kv_iterator_t *iterator)
         kv_arena_reset(iterator->chunk, CHUNK_BYTES);
         iterator->count = 0;
         iterator->bytes = 0;
-        const unsigned lane = kvi_gate_enter(&db->gate);
-        kvi_os_lock(cursors);
-        status = read_guarded(iterator);
-        kvi_os_unlock(cursors);
-        kvi_gate_leave(&db->gate, lane);
+        status = read_turn(iterator);
     }
     if (status != KV_OK) {
         iterator->first = NULL;
