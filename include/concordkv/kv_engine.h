@@ -69,6 +69,7 @@ typedef struct kv_range {
 } kv_range_t;
 
 struct kvi_ordered_ops;
+struct kvi_aimed_ops;
 
 /* One row of the table of engines. Every function is there in every row; one that an engine cannot
  * do returns KV_UNSUPPORTED. On an error nothing has changed. */
@@ -78,6 +79,9 @@ struct kv_engine_ops {
     /* What an ordered engine does faster than its cursors can; NULL: nothing. Use kv_engine_rank
      * and its like. */
     const struct kvi_ordered_ops *ranges;
+    /* How an engine that hashes spares its callers to have a key hashed twice; NULL: not at all.
+     */
+    const struct kvi_aimed_ops *aimed;
 
     kv_status_t (*open)(const kv_engine_options_t *options, kv_engine_t **engine);
     void (*close)(kv_engine_t *engine); /* O(blocks); NULL is accepted */

@@ -172,13 +172,18 @@ typedef struct kvi_entry {
 
 /* Begins to bring what operations on these keys touch into the cache. */
 void kvi_keyspace_prefetch(kvi_keyspace_t *keyspace, size_t count, const kv_slice_t *keys);
+/* The same; aims[i] is then what operations on keys[i] take as the key's aim, to spare hashing it
+ * again. It holds for all keyspaces of the database, whatever happens to them meanwhile. 0 is the
+ * aim of a key of which nothing is known. */
+void kvi_keyspace_prefetch_aims(kvi_keyspace_t *keyspace, size_t count, const kv_slice_t *keys,
+                                uint64_t *aims);
 /* KV_OK or KV_NOT_FOUND. Counts as an access when touch is true. */
 kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms, bool touch,
                              kvi_entry_t *entry);
 /* The same for whoever wants the value alone, which is most of a server's reads: working out the
  * rest would cost a third as much again. The value is borrowed as that of an entry. */
-kv_status_t kvi_keyspace_get_value(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms,
-                                   bool touch, kv_slice_t *value);
+kv_status_t kvi_keyspace_get_value(kvi_keyspace_t *keyspace, kv_slice_t key, uint64_t aim,
+                                   int64_t now_ms, bool touch, kv_slice_t *value);
 /* As get, but changes nothing at all: no access is noted, a late entry is skipped and stays. What
  * many readers may call at the same time as long as nobody changes anything. */
 kv_status_t kvi_keyspace_peek(const kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms,
@@ -229,6 +234,7 @@ typedef struct kvi_put_options {
     /* Unless keep_deadline. KVI_NO_DEADLINE: none; a past one, 0 too, deletes the key. */
     int64_t deadline_ms;
     uint64_t version; /* with KVI_PUT_IF_VERSION; 0: the key must be absent */
+    uint64_t aim;     /* of the key, or 0 */
 } kvi_put_options_t;
 
 /* KV_EXISTS, KV_NOT_FOUND or KV_CONFLICT when the condition does not hold; KV_NO_MEMORY,

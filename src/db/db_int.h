@@ -7,6 +7,7 @@
 #include "db/db.h"
 #include "db/expiry.h"
 #include "db/record.h"
+#include "engine/aimed.h"
 
 typedef struct kvi_candidates kvi_candidates_t; /* evict.c */
 
@@ -141,17 +142,26 @@ kv_status_t kvi_keyspace_walk_range(kvi_keyspace_t *keyspace, const kv_range_t *
 /* Removes a late entry and counts it. */
 void kvi_keyspace_remove_late(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record);
 
+/* As the engine's get; aim: of the key, or 0. */
+static inline kv_status_t kvi_engine_get(kv_engine_t *engine, kv_slice_t key, uint64_t aim,
+                                         kv_slice_t *record)
+{
+    /* An aim may be older than a conversion to an engine that knows none. */
+    const kvi_aimed_ops_t *const aimed = engine->ops->aimed;
+    return aim != 0 && aimed != NULL ? aimed->get(engine, key, aim, record)
+                                     : engine->ops->get(engine, key, record);
+}
+
 /* The record of a key that is there and not late, borrowed from the engine; KV_OK or KV_NOT_FOUND
- * with no data. */
-static inline kv_status_t kvi_keyspace_find(kvi_keyspace_t *keyspace, kv_slice_t key,
-                                            int64_t now_ms, kv_slice_t *record)
+ * with no data. aim: of the key, or 0. */
+static inline kv_status_t kvi_keyspace_find_at(kvi_keyspace_t *keyspace, kv_slice_t key,
+                                               uint64_t aim, int64_t now_ms, kv_slice_t *record)
 {
     if (keyspace->content == NULL) {
         *record = (kv_slice_t){NULL, 0};
         return KV_NOT_FOUND;
     }
-    kv_engine_t *const engine = keyspace->content->engine;
-    const kv_status_t status = engine->ops->get(engine, key, record);
+    const kv_status_t status = kvi_engine_get(keyspace->content->engine, key, aim, record);
     if (status != KV_OK) {
         *record = (kv_slice_t){NULL, 0};
         return status;
@@ -162,6 +172,12 @@ static inline kv_status_t kvi_keyspace_find(kvi_keyspace_t *keyspace, kv_slice_t
         return KV_NOT_FOUND;
     }
     return KV_OK;
+}
+
+static inline kv_status_t kvi_keyspace_find(kvi_keyspace_t *keyspace, kv_slice_t key,
+                                            int64_t now_ms, kv_slice_t *record)
+{
+    return kvi_keyspace_find_at(keyspace, key, 0, now_ms, record);
 }
 
 /* The engine lends records as constants; the keyspace owns the engine and writes heads and values

@@ -122,6 +122,19 @@ void kvi_keyspace_prefetch(kvi_keyspace_t *keyspace, size_t count, const kv_slic
     }
 }
 
+void kvi_keyspace_prefetch_aims(kvi_keyspace_t *keyspace, size_t count, const kv_slice_t *keys,
+                                uint64_t *aims)
+{
+    kvi_content_t *const content = keyspace->content;
+    const kvi_aimed_ops_t *const aimed = content != NULL ? content->engine->ops->aimed : NULL;
+    if (aimed != NULL) {
+        aimed->prefetch(content->engine, count, keys, aims);
+        return;
+    }
+    memset(aims, 0, count * sizeof aims[0]);
+    kvi_keyspace_prefetch(keyspace, count, keys);
+}
+
 static void count_use(const kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t record,
                       int64_t now_ms)
 {
@@ -160,11 +173,11 @@ kv_status_t kvi_keyspace_get(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t n
     return KV_OK;
 }
 
-kv_status_t kvi_keyspace_get_value(kvi_keyspace_t *keyspace, kv_slice_t key, int64_t now_ms,
-                                   bool touch, kv_slice_t *value)
+kv_status_t kvi_keyspace_get_value(kvi_keyspace_t *keyspace, kv_slice_t key, uint64_t aim,
+                                   int64_t now_ms, bool touch, kv_slice_t *value)
 {
     kv_slice_t record;
-    const kv_status_t status = kvi_keyspace_find(keyspace, key, now_ms, &record);
+    const kv_status_t status = kvi_keyspace_find_at(keyspace, key, aim, now_ms, &record);
     if (status != KV_OK) {
         return status;
     }

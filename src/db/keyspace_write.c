@@ -143,11 +143,45 @@ static kv_status_t check_condition(const kvi_put_options_t *options, const kv_sl
     return KV_OK;
 }
 
+/* Whether the old record does not matter, nor anybody who is told of it, and there is no deadline
+ * before or after. */
+static inline bool is_plain(const kvi_keyspace_t *keyspace, const kvi_put_options_t *options)
+{
+    return keyspace->content != NULL && keyspace->content->expiry.count == 0 &&
+           keyspace->db->observers == NULL && options->condition == KVI_PUT_ALWAYS &&
+           options->deadline_ms == KVI_NO_DEADLINE && !keyspace->limits_deadlines &&
+           !keyspace->counts_uses;
+}
+
+/* What place_record comes to then. */
+static kv_status_t put_plain(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t value,
+                             int64_t now_ms, const kvi_put_options_t *options)
+{
+    kv_engine_t *const engine = keyspace->content->engine;
+    const kvi_aimed_ops_t *const aimed = engine->ops->aimed;
+    const size_t bytes = KVI_RECORD_HEAD_BYTES + value.size;
+    char *place;
+    const kv_status_t status = options->aim != 0 && aimed != NULL
+                                   ? aimed->place(engine, key, options->aim, bytes, &place)
+                                   : engine->ops->place(engine, key, bytes, 0, &place);
+    if (status == KV_OK) {
+        place[0] = (char)((unsigned)options->form << KVI_RECORD_FORM_SHIFT |
+                          (unsigned)keyspace->db->epochs.now << KVI_RECORD_EPOCH_SHIFT);
+        kvi_record_set_access(place, kvi_clock(now_ms));
+        kvi_bytes_copy(place + KVI_RECORD_HEAD_BYTES, value.data, value.size);
+        keyspace->db->changes++;
+    }
+    return status;
+}
+
 kv_status_t kvi_keyspace_put(kvi_keyspace_t *keyspace, kv_slice_t key, kv_slice_t value,
                              int64_t now_ms, const kvi_put_options_t *options)
 {
     static const kvi_put_options_t plain = {.deadline_ms = KVI_NO_DEADLINE};
     const kvi_put_options_t *const chosen = options != NULL ? options : &plain;
+    if (is_plain(keyspace, chosen)) {
+        return put_plain(keyspace, key, value, now_ms, chosen);
+    }
     draft_t draft = {.size = value.size,
                      .form = chosen->form,
                      .deadline_ms = chosen->deadline_ms,

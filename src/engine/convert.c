@@ -326,6 +326,7 @@ static void set_ops(conversion_t *conversion)
     kv_engine_ops_t *const ops = &conversion->ops;
     *ops = *conversion->from->ops;
     ops->ranges = ops->ranges != NULL ? &convert_ranges : NULL;
+    ops->aimed = NULL; /* whoever has an aim does without it */
     ops->close = convert_close;
     ops->get = convert_get;
     ops->get_many = convert_get_many;

@@ -7,6 +7,7 @@
  * A write makes what it needs first, then changes the table, then frees, so on an error nothing has
  * changed and the bytes written may come from this engine. One user at a time.
  */
+#include "engine/aimed.h"
 #include "engine/engine.h"
 #include "engine/hash_int.h"
 #include "engine/pooled.h"
@@ -28,13 +29,13 @@ typedef struct spot {
     char *entry;
 } spot_t;
 
-static bool key_is(const char *entry, kv_slice_t key)
+static inline bool key_is(const char *entry, kv_slice_t key)
 {
     const kv_slice_t other = kvi_entry_key(entry);
     return other.size == key.size && kvi_bytes_equal(other.data, key.data, key.size);
 }
 
-static void aim(const kvi_hash_engine_t *hash, uint64_t at, spot_t *spot)
+static inline void aim(const kvi_hash_engine_t *hash, uint64_t at, spot_t *spot)
 {
     const kvi_hash_segment_t *const segment = kvi_hash_segment_of(hash, at);
     spot->at = at;
@@ -45,7 +46,7 @@ static void aim(const kvi_hash_engine_t *hash, uint64_t at, spot_t *spot)
 }
 
 /* Looks for the key in the spot's bucket. */
-static bool find_in_bucket(const kvi_hash_engine_t *hash, kv_slice_t key, spot_t *spot)
+static inline bool find_in_bucket(const kvi_hash_engine_t *hash, kv_slice_t key, spot_t *spot)
 {
     for (uint32_t mask = kvi_bucket_match(spot->bucket, spot->tag); mask != 0; mask &= mask - 1) {
         const uint32_t slot = (uint32_t)__builtin_ctz(mask);
@@ -59,11 +60,12 @@ static bool find_in_bucket(const kvi_hash_engine_t *hash, kv_slice_t key, spot_t
     return false;
 }
 
-/* From an aimed spot on: sets spot->entry, NULL if the key is not there. */
-static bool find(const kvi_hash_engine_t *hash, kv_slice_t key, spot_t *spot)
+/* Behind the home, as far as entries overflowed. Out of line, to keep the usual way short. */
+static __attribute__((noinline)) bool find_further(const kvi_hash_engine_t *hash, kv_slice_t key,
+                                                   spot_t *spot)
 {
     const uint32_t home = spot->number;
-    while (!find_in_bucket(hash, key, spot)) {
+    do {
         const uint32_t next = kvi_segment_after(spot->segment, spot->number);
         if (kvi_bucket_overflow(spot->bucket) == 0 || next == home) {
             spot->entry = NULL;
@@ -71,8 +73,14 @@ static bool find(const kvi_hash_engine_t *hash, kv_slice_t key, spot_t *spot)
         }
         spot->number = next;
         spot->bucket = kvi_segment_bucket(hash, spot->segment, next);
-    }
+    } while (!find_in_bucket(hash, key, spot));
     return true;
+}
+
+/* From an aimed spot on: sets spot->entry, NULL if the key is not there. */
+static inline bool find(const kvi_hash_engine_t *hash, kv_slice_t key, spot_t *spot)
+{
+    return find_in_bucket(hash, key, spot) || find_further(hash, key, spot);
 }
 
 static bool find_key(const kvi_hash_engine_t *hash, kv_slice_t key, spot_t *spot)
@@ -94,15 +102,22 @@ static kv_slice_t entry_value(char *entry)
     return (kv_slice_t){view.value, view.value_bytes};
 }
 
-static kv_status_t hash_get(kv_engine_t *engine, kv_slice_t key, kv_slice_t *value)
+static inline kv_status_t get_at(const kvi_hash_engine_t *hash, kv_slice_t key, uint64_t at,
+                                 kv_slice_t *value)
 {
-    const kvi_hash_engine_t *const hash = (const kvi_hash_engine_t *)engine;
     spot_t spot;
-    if (!find_key(hash, key, &spot)) {
+    aim(hash, at, &spot);
+    if (!find(hash, key, &spot)) {
         return KV_NOT_FOUND;
     }
     *value = entry_value(spot.entry);
     return KV_OK;
+}
+
+static kv_status_t hash_get(kv_engine_t *engine, kv_slice_t key, kv_slice_t *value)
+{
+    const kvi_hash_engine_t *const hash = (const kvi_hash_engine_t *)engine;
+    return get_at(hash, key, kvi_hash_key(hash, key), value);
 }
 
 /* ---- groups: every stage waits for the misses of the stage before it, all at once ---- */
@@ -151,13 +166,19 @@ static void prefetch_candidates(const kvi_hash_engine_t *hash, size_t count, con
     }
 }
 
+static void prefetch_group(const kvi_hash_engine_t *hash, size_t count, const kv_slice_t *keys,
+                           spot_t *spots)
+{
+    aim_group(hash, count, keys, spots);
+    prefetch_candidates(hash, count, spots);
+}
+
 static size_t get_group(const kvi_hash_engine_t *hash, size_t count, const kv_slice_t *keys,
                         kv_slice_t *values)
 {
     spot_t spots[GROUP_KEYS];
     size_t found = 0;
-    aim_group(hash, count, keys, spots);
-    prefetch_candidates(hash, count, spots);
+    prefetch_group(hash, count, keys, spots);
     for (size_t i = 0; i < count; i++) {
         if (find(hash, keys[i], &spots[i])) {
             values[i] = entry_value(spots[i].entry);
@@ -186,8 +207,7 @@ static void hash_prefetch(kv_engine_t *engine, size_t count, const kv_slice_t *k
     spot_t spots[GROUP_KEYS];
     for (size_t i = 0; i < count; i += GROUP_KEYS) {
         const size_t group = count - i < GROUP_KEYS ? count - i : GROUP_KEYS;
-        aim_group(hash, group, keys + i, spots);
-        prefetch_candidates(hash, group, spots);
+        prefetch_group(hash, group, keys + i, spots);
     }
 }
 
@@ -293,16 +313,21 @@ static size_t growing_capacity(size_t old_bytes, size_t value_bytes)
                                                                     : value_bytes;
 }
 
-static kv_status_t hash_place(kv_engine_t *engine, kv_slice_t key, size_t value_bytes,
-                              size_t keep_bytes, char **place)
+static kv_status_t place_at(kvi_hash_engine_t *hash, kv_slice_t key, uint64_t at,
+                            size_t value_bytes, size_t keep_bytes, char **place)
 {
-    kvi_hash_engine_t *const hash = (kvi_hash_engine_t *)engine;
     spot_t spot;
     if (key.size > KV_KEY_BYTES_MAX || value_bytes > KV_VALUE_BYTES_MAX) {
         return KV_TOO_LARGE;
     }
-    const kv_slice_t old =
-        find_key(hash, key, &spot) ? entry_value(spot.entry) : (kv_slice_t){NULL, 0};
+    aim(hash, at, &spot);
+    const kv_slice_t old = find(hash, key, &spot) ? entry_value(spot.entry) : (kv_slice_t){NULL, 0};
+    if (spot.entry != NULL && old.size == value_bytes && keep_bytes <= value_bytes) {
+        /* The usual overwrite: all stays where it is. */
+        hash->changes++;
+        *place = kvi_entry_view(spot.entry).value;
+        return KV_OK;
+    }
     if (keep_bytes > old.size || keep_bytes > value_bytes) {
         return KV_INVALID;
     }
@@ -313,6 +338,13 @@ static kv_status_t hash_place(kv_engine_t *engine, kv_slice_t key, size_t value_
         *place = kvi_entry_view(spot.entry).value;
     }
     return status;
+}
+
+static kv_status_t hash_place(kv_engine_t *engine, kv_slice_t key, size_t value_bytes,
+                              size_t keep_bytes, char **place)
+{
+    kvi_hash_engine_t *const hash = (kvi_hash_engine_t *)engine;
+    return place_at(hash, key, kvi_hash_key(hash, key), value_bytes, keep_bytes, place);
 }
 
 static kv_status_t hash_del(kv_engine_t *engine, kv_slice_t key)
@@ -330,6 +362,43 @@ static kv_status_t hash_del(kv_engine_t *engine, kv_slice_t key)
     kvi_segment_shrink(hash, spot.at);
     return KV_OK;
 }
+
+/* ---- aims ---- */
+
+/* An aim is the hash, whose lowest bit is free: set, so that no aim is 0. */
+#define AIM_BIT UINT64_C(1)
+
+static void hash_prefetch_aimed(kv_engine_t *engine, size_t count, const kv_slice_t *keys,
+                                uint64_t *aims)
+{
+    const kvi_hash_engine_t *const hash = (const kvi_hash_engine_t *)engine;
+    spot_t spots[GROUP_KEYS];
+    for (size_t i = 0; i < count; i += GROUP_KEYS) {
+        const size_t group = count - i < GROUP_KEYS ? count - i : GROUP_KEYS;
+        prefetch_group(hash, group, keys + i, spots);
+        for (size_t j = 0; j < group; j++) {
+            aims[i + j] = spots[j].at | AIM_BIT;
+        }
+    }
+}
+
+static kv_status_t hash_get_aimed(kv_engine_t *engine, kv_slice_t key, uint64_t number,
+                                  kv_slice_t *value)
+{
+    return get_at((const kvi_hash_engine_t *)engine, key, number & ~AIM_BIT, value);
+}
+
+static kv_status_t hash_place_aimed(kv_engine_t *engine, kv_slice_t key, uint64_t number,
+                                    size_t value_bytes, char **place)
+{
+    return place_at((kvi_hash_engine_t *)engine, key, number & ~AIM_BIT, value_bytes, 0, place);
+}
+
+static const kvi_aimed_ops_t aimed_ops = {
+    .prefetch = hash_prefetch_aimed,
+    .get = hash_get_aimed,
+    .place = hash_place_aimed,
+};
 
 /* ---- figures ---- */
 
@@ -377,6 +446,7 @@ static void hash_close(kv_engine_t *engine)
 const kv_engine_ops_t kvi_hash_engine = {
     .name = "hash",
     .ordered = false,
+    .aimed = &aimed_ops,
     .open = hash_open,
     .close = hash_close,
     .get = hash_get,

@@ -28,7 +28,14 @@ typedef struct kvi_request {
     size_t argc;
     const kv_slice_t *argv; /* argv[0] is the command's name; borrowed for the call */
     kvi_reply_t *reply;
+    uint64_t aim; /* of the key in argument 1 (kvi_keyspace_prefetch_aims), or 0 */
 } kvi_request_t;
+
+/* The aim of the key in this argument, or 0. */
+static inline uint64_t kvi_request_aim(const kvi_request_t *request, size_t number)
+{
+    return number == 1 ? request->aim : 0;
+}
 
 typedef void (*kvi_command_fn)(kvi_request_t *request);
 

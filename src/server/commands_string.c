@@ -71,7 +71,7 @@ static void set_with_options(kvi_request_t *request)
 void kvi_cmd_set(kvi_request_t *request)
 {
     if (request->argc == 3) {
-        reply_ok_or_error(request, kvi_request_put(request, request->argv[1], request->argv[2]));
+        reply_ok_or_error(request, kvi_request_put(request, 1, request->argv[2]));
     } else {
         set_with_options(request);
     }
@@ -113,7 +113,7 @@ void kvi_cmd_getset(kvi_request_t *request)
 {
     const size_t begin = request->reply->size;
     (void)reply_value(request);
-    const kv_status_t status = kvi_request_put(request, request->argv[1], request->argv[2]);
+    const kv_status_t status = kvi_request_put(request, 1, request->argv[2]);
     if (status != KV_OK) {
         kvi_reply_truncate(request->reply, begin);
         kvi_request_fail(request, status);
@@ -191,7 +191,7 @@ static kv_status_t put_pairs(kvi_request_t *request)
 {
     for (size_t i = 1; i < request->argc; i += 2) {
         kvi_lookup_ahead(request, i, 2);
-        const kv_status_t status = kvi_request_put(request, request->argv[i], request->argv[i + 1]);
+        const kv_status_t status = kvi_request_put(request, i, request->argv[i + 1]);
         if (status != KV_OK) {
             return status;
         }

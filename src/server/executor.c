@@ -25,38 +25,47 @@
 
 /* ---- a group ---- */
 
-static void prefetch_in(kvi_db_t *db, size_t database, size_t count, const kv_slice_t *keys)
+/* Brings in the first keys of these slots, which are in one keyspace, and notes their aims. */
+static void prefetch_slots(kvi_db_t *db, size_t database, size_t count, kvi_slot_t *const *slots)
 {
     kvi_keyspace_t *const keyspace = kvi_db_keyspace(db, database);
-    if (keyspace != NULL) {
-        kvi_keyspace_prefetch(keyspace, count, keys);
+    kv_slice_t keys[KVI_TURN_GROUP];
+    uint64_t aims[KVI_TURN_GROUP];
+    /* One key alone gains nothing: its command is next. */
+    if (keyspace == NULL || count < 2) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        keys[i] = slots[i]->argv[slots[i]->command->first_key];
+    }
+    kvi_keyspace_prefetch_aims(keyspace, count, keys, aims);
+    for (size_t i = 0; i < count; i++) {
+        slots[i]->aim = slots[i]->command->first_key == 1 ? aims[i] : 0;
     }
 }
 
 static void prefetch_keys(kvi_loop_t *loop)
 {
-    kv_slice_t keys[KVI_TURN_GROUP];
+    kvi_slot_t *slots[KVI_TURN_GROUP];
     size_t count = 0;
     size_t database = 0;
     kvi_db_t *const db = loop->server->db;
     for (size_t i = 0; i < loop->slots_used; i++) {
-        const kvi_slot_t *const slot = &loop->slots[i];
+        kvi_slot_t *const slot = &loop->slots[i];
+        slot->aim = 0;
         if (slot->command == NULL || slot->command->first_key <= 0 ||
             (size_t)slot->command->first_key >= slot->argc) {
             continue;
         }
         const size_t selected = slot->connection->client.database;
         if (selected != database && count > 0) {
-            prefetch_in(db, database, count, keys);
+            prefetch_slots(db, database, count, slots);
             count = 0;
         }
         database = selected;
-        keys[count++] = slot->argv[slot->command->first_key];
+        slots[count++] = slot;
     }
-    /* One key alone gains nothing: its command is next. */
-    if (count > 1) {
-        prefetch_in(db, database, count, keys);
-    }
+    prefetch_slots(db, database, count, slots);
 }
 
 /* Whether the slot's command is a write that the log has no room for at the moment. */
@@ -117,6 +126,7 @@ static void run_slot(kvi_loop_t *loop, kvi_slot_t *slot, bool logged)
         .argc = slot->argc,
         .argv = slot->argv,
         .reply = &client->reply,
+        .aim = slot->aim,
     };
     kvi_command_dispatch_row(&request, slot->command);
     if (client->reply.failed || client->reply.size > (size_t)server->config.output_limit) {

@@ -29,7 +29,8 @@ static inline bool kvi_lookup(kvi_request_t *request, size_t number, kvi_entry_t
  * out. */
 static inline bool kvi_lookup_value(kvi_request_t *request, size_t number, kv_slice_t *value)
 {
-    if (kvi_keyspace_get_value(request->keyspace, request->argv[number], request->now_ms,
+    if (kvi_keyspace_get_value(request->keyspace, request->argv[number],
+                               kvi_request_aim(request, number), request->now_ms,
                                !request->client->no_touch, value) != KV_OK) {
         request->server->stats.keyspace_misses++;
         return false;

@@ -87,6 +87,7 @@ typedef struct kvi_slot {
     size_t argv_capacity;
     char *inline_copy;
     size_t inline_capacity;
+    uint64_t aim; /* of the key in argument 1, or 0 */
 } kvi_slot_t;
 
 typedef struct kvi_ready_list {

@@ -8,6 +8,8 @@
 
 #include <concordkv/kv_engine.h>
 
+#include "engine/aimed.h"
+
 #define KEYS_SMALL 300
 #define KEYS_LARGE 6000
 #define VALUE_BYTES_MAX 300000
@@ -144,8 +146,10 @@ static void do_place(fixture_t *fixture, uint64_t keys)
     const kv_slice_t key = random_key(fixture, keys);
     const model_entry_t *const entry = model_find(&fixture->model, key);
     const size_t old_bytes = entry != NULL ? entry->value_bytes : 0;
-    const size_t bytes = next_random(fixture) % 3 == 0 ? old_bytes + next_random(fixture) % 50
-                                                       : model_value_bytes(next_random(fixture));
+    const uint64_t kind = next_random(fixture) % 6;
+    const size_t bytes = kind < 2    ? old_bytes + next_random(fixture) % 50
+                         : kind == 2 ? old_bytes
+                                     : model_value_bytes(next_random(fixture));
     const size_t most = old_bytes < bytes ? old_bytes : bytes;
     const size_t keep = most > 0 ? next_random(fixture) % (most + 1) : 0;
     char *const value = malloc(bytes + 1);
@@ -155,7 +159,14 @@ static void do_place(fixture_t *fixture, uint64_t keys)
     if (keep > 0) {
         memcpy(value, entry->value, keep);
     }
-    assert_int_equal(fixture->ops->place(fixture->engine, key, bytes, keep, &place), KV_OK);
+    const kvi_aimed_ops_t *const aimed = fixture->ops->aimed;
+    if (aimed != NULL && keep == 0) {
+        uint64_t aim;
+        aimed->prefetch(fixture->engine, 1, &key, &aim);
+        assert_int_equal(aimed->place(fixture->engine, key, aim, bytes, &place), KV_OK);
+    } else {
+        assert_int_equal(fixture->ops->place(fixture->engine, key, bytes, keep, &place), KV_OK);
+    }
     if (bytes > keep) {
         memcpy(place + keep, value + keep, bytes - keep);
     }
@@ -172,6 +183,25 @@ static void do_delete(fixture_t *fixture, uint64_t keys)
     compare_key(fixture, key);
 }
 
+/* Each key by the aim that it has got in a group. */
+static void get_by_aims(fixture_t *fixture, size_t count, const kv_slice_t *keys)
+{
+    const kvi_aimed_ops_t *const aimed = fixture->ops->aimed;
+    uint64_t aims[64] = {0};
+    assert_true(count <= 64);
+    aimed->prefetch(fixture->engine, count, keys, aims);
+    for (size_t i = 0; i < count; i++) {
+        const model_entry_t *const entry = model_find(&fixture->model, keys[i]);
+        kv_slice_t value = {NULL, 0};
+        assert_true(aims[i] != 0);
+        assert_int_equal(aimed->get(fixture->engine, keys[i], aims[i], &value),
+                         entry != NULL ? KV_OK : KV_NOT_FOUND);
+        if (entry != NULL) {
+            assert_slice(value, entry->value, entry->value_bytes);
+        }
+    }
+}
+
 static void do_get_many(fixture_t *fixture, uint64_t keys)
 {
     enum { GROUP = 37 };
@@ -185,6 +215,9 @@ static void do_get_many(fixture_t *fixture, uint64_t keys)
         expected += model_find(&fixture->model, key) != NULL;
     }
     fixture->ops->prefetch(fixture->engine, count, group);
+    if (fixture->ops->aimed != NULL) {
+        get_by_aims(fixture, count, group);
+    }
     assert_int_equal(fixture->ops->get_many(fixture->engine, count, group, values), expected);
     for (size_t i = 0; i < count; i++) {
         const model_entry_t *const entry = model_find(&fixture->model, group[i]);

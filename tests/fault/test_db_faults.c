@@ -204,6 +204,7 @@ static void test_an_engine_that_refuses(void **state)
     (void)state;
     inner = kv_engine_find("hash");
     refusing = *inner;
+    refusing.aimed = NULL; /* it would go past the functions below */
     refusing.open = refusing_open;
     refusing.place = refusing_place;
     for (size_t i = 0; i < OPERATIONS; i++) {

@@ -5,8 +5,10 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "db/attributes.h"
 #include "db/db.h"
 #include "db/load.h"
+#include "db/op.h"
 
 #define NOW INT64_C(1700000000000)
 
@@ -493,6 +495,113 @@ static void test_memory_adds_up(void **state)
     close_db(&fixture);
 }
 
+/* ---- aims ---- */
+
+#define AIMED_KEYS 40
+
+typedef struct aimed {
+    char names[AIMED_KEYS][16];
+    kv_slice_t keys[AIMED_KEYS];
+    uint64_t aims[AIMED_KEYS];
+} aimed_t;
+
+/* Every key has this value, put by its aim and found by it. */
+static void put_by_aims(fixture_t *fixture, const aimed_t *aimed, const char *value)
+{
+    for (size_t i = 0; i < AIMED_KEYS; i++) {
+        const kvi_put_options_t options = {.deadline_ms = KVI_NO_DEADLINE, .aim = aimed->aims[i]};
+        assert_int_equal(
+            kvi_keyspace_put(fixture->keyspace, aimed->keys[i], slice(value), NOW, &options),
+            KV_OK);
+    }
+    for (size_t i = 0; i < AIMED_KEYS; i++) {
+        kv_slice_t found;
+        assert_int_equal(kvi_keyspace_get_value(fixture->keyspace, aimed->keys[i], aimed->aims[i],
+                                                NOW, true, &found),
+                         KV_OK);
+        assert_int_equal(found.size, strlen(value));
+        assert_memory_equal(found.data, value, found.size);
+        assert_value(fixture, aimed->names[i], value);
+    }
+}
+
+static void convert(fixture_t *fixture, const char *engine)
+{
+    char bytes[KVI_ATTRIBUTES_BYTES_MAX];
+    const kvi_attributes_t attributes = {.engine = kv_engine_find(engine)};
+    const size_t size = kvi_attributes_encode(&attributes, KVI_ATTRIBUTE_ENGINE, bytes);
+    const kvi_op_t set = {.kind = KVI_OP_KEYSPACE_SET, .value = {bytes, size}};
+    kvi_op_result_t result;
+    kvi_db_apply_op(fixture->db, &set, NOW, &result);
+    assert_int_equal(result.status, KV_OK);
+}
+
+static void test_aims_hold_whatever_happens(void **state)
+{
+    (void)state;
+    const kvi_db_options_t options = {.hash_seed = 42};
+    fixture_t fixture = open_db(&options);
+    aimed_t aimed;
+    for (size_t i = 0; i < AIMED_KEYS; i++) {
+        (void)snprintf(aimed.names[i], sizeof aimed.names[i], "key %zu", i);
+        aimed.keys[i] = slice(aimed.names[i]);
+        aimed.aims[i] = 1;
+    }
+    /* An empty keyspace has nothing to say of a key. */
+    kvi_keyspace_prefetch_aims(fixture.keyspace, AIMED_KEYS, aimed.keys, aimed.aims);
+    for (size_t i = 0; i < AIMED_KEYS; i++) {
+        assert_int_equal(aimed.aims[i], 0);
+    }
+    put_by_aims(&fixture, &aimed, "first");
+    kvi_keyspace_prefetch_aims(fixture.keyspace, AIMED_KEYS, aimed.keys, aimed.aims);
+    for (size_t i = 0; i < AIMED_KEYS; i++) {
+        assert_true(aimed.aims[i] != 0);
+    }
+    put_by_aims(&fixture, &aimed, "other");
+    put_by_aims(&fixture, &aimed, "longer than before, by more than a class of the pool");
+    assert_int_equal(kvi_keyspace_clear(fixture.keyspace), KV_OK);
+    kv_slice_t none;
+    assert_int_equal(
+        kvi_keyspace_get_value(fixture.keyspace, aimed.keys[0], aimed.aims[0], NOW, true, &none),
+        KV_NOT_FOUND);
+    put_by_aims(&fixture, &aimed, "again");
+    /* Half way to an engine that knows no aims, and there. */
+    convert(&fixture, "bptree");
+    assert_true(kvi_keyspace_convert(fixture.keyspace, 8) > 0);
+    put_by_aims(&fixture, &aimed, "while converting");
+    while (kvi_keyspace_convert(fixture.keyspace, 8) > 0) {
+    }
+    assert_string_equal(kvi_keyspace_engine(fixture.keyspace)->name, "bptree");
+    put_by_aims(&fixture, &aimed, "there");
+    uint64_t aim = 1;
+    kvi_keyspace_prefetch_aims(fixture.keyspace, 1, aimed.keys, &aim);
+    assert_int_equal(aim, 0);
+    close_db(&fixture);
+}
+
+/* The short way of a put is not taken where it would miss something. */
+static void test_a_put_by_aim_drops_deadlines(void **state)
+{
+    (void)state;
+    fixture_t fixture = open_db(NULL);
+    put(&fixture, "k", "1");
+    const kv_slice_t key = slice("k");
+    kvi_put_options_t options = {.deadline_ms = KVI_NO_DEADLINE};
+    kvi_keyspace_prefetch_aims(fixture.keyspace, 1, &key, &options.aim);
+    put_until(&fixture, "k", "2", NOW + 100);
+    assert_int_equal(kvi_keyspace_deadlines(fixture.keyspace), 1);
+    assert_int_equal(kvi_keyspace_put(fixture.keyspace, key, slice("3"), NOW, &options), KV_OK);
+    assert_int_equal(kvi_keyspace_deadlines(fixture.keyspace), 0);
+    assert_string_equal(value_at(&fixture, "k", NOW + 1000), "3");
+    put_until(&fixture, "k", "4", NOW + 100);
+    kv_slice_t value;
+    assert_int_equal(
+        kvi_keyspace_get_value(fixture.keyspace, key, options.aim, NOW + 101, true, &value),
+        KV_NOT_FOUND);
+    assert_int_equal(kvi_keyspace_count(fixture.keyspace), 0);
+    close_db(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -513,6 +622,8 @@ int main(void)
         cmocka_unit_test(test_random_skips_late_keys),
         cmocka_unit_test(test_relocation_keeps_records_and_deadlines_together),
         cmocka_unit_test(test_memory_adds_up),
+        cmocka_unit_test(test_aims_hold_whatever_happens),
+        cmocka_unit_test(test_a_put_by_aim_drops_deadlines),
     };
     return cmocka_run_group_tests_name("db", tests, NULL, NULL);
 }

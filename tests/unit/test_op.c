@@ -457,7 +457,7 @@ static void access_clocks_are_converted(const char *from, const char *to, kvi_ev
         assert_int_equal(kvi_keyspace_get(keyspace, read, later_ms, true, &entry), KV_OK);
         assert_int_equal(kvi_keyspace_check(keyspace), KV_OK);
         (void)snprintf(key, sizeof(key), "%04d", i * 11 % 250 * 2);
-        assert_int_equal(kvi_keyspace_get_value(keyspace, read, later_ms + 1000, true, &value),
+        assert_int_equal(kvi_keyspace_get_value(keyspace, read, 0, later_ms + 1000, true, &value),
                          KV_OK);
         (void)snprintf(key, sizeof(key), "%04d", i * 13 % 250 * 2);
         assert_int_equal(
