@@ -56,7 +56,7 @@ static inline kv_status_t kvi_request_do(kvi_request_t *request, const kvi_op_t 
 /* A plain put under the key in this argument, by far the commonest write. Where nobody is told of
  * operations, be it a log or a client that watches keys, it is carried out without being written
  * down as one first, which saves a tenth of a SET's instructions
- * (docs/decisions/0009-plain-put.md). */
+ * (docs/decisions/0010-plain-put.md). */
 static inline kv_status_t kvi_request_put(kvi_request_t *request, size_t number, kv_slice_t value)
 {
     kvi_server_t *const server = request->server;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A plain put has a way of its own where nobody is told of operations (docs/decisions/0009). Two
+ * A plain put has a way of its own where nobody is told of operations (docs/decisions/0010). Two
  * servers get the same random commands; in one of them a client watches a key that nobody touches,
  * so that each of its puts is written down as an operation. Everything must stay the same.
  */
