@@ -101,7 +101,6 @@ ROWS = [
     ("the same: scan of 100, an entry", "bptree-decimal", "bptree", "scan100", "ns", Of(0.28, "lmdb")),
     ("the same: bytes an entry", "bptree-decimal", "bptree", "fillrandom", "bytes", Above(1)),
     ("the same: bytes, ascending keys", "bptree-decimal", "bptree", "fillseq", "bytes", Above(1)),
-    ("the same: keys of 20 to 40", "bptree", "fillrandom", "bytes", Above(1)),
     ("rbtree: get", "rbtree", "rbtree", "readrandom", "ns", Of(0.67, "bsdtree")),
     ("rbtree: get in groups of 16", "rbtree", "rbtree", "readgroup", "ns", Of(0.18, "bsdtree", "readrandom")),
     ("rbtree: insert", "rbtree", "rbtree", "fillrandom", "ns", Of(0.7, "bsdtree")),
