@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* kv_db.h in a directory: what was changed is there again, backups open, and two do not share. */
+#include "folder.h"
 #include "test.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,26 +12,6 @@
 static kv_slice_t slice(const char *text)
 {
     return (kv_slice_t){text, strlen(text)};
-}
-
-static void make_folder(char path[64])
-{
-    (void)snprintf(path, 64, "/tmp/kv_db_test.XXXXXX");
-    assert_non_null(mkdtemp(path));
-}
-
-static void remove_folder(const char *path)
-{
-    DIR *const folder = opendir(path);
-    assert_non_null(folder);
-    const struct dirent *entry;
-    while ((entry = readdir(folder)) != NULL) {
-        if (entry->d_name[0] != '.') {
-            assert_int_equal(unlinkat(dirfd(folder), entry->d_name, 0), 0);
-        }
-    }
-    (void)closedir(folder);
-    assert_int_equal(rmdir(path), 0);
 }
 
 static kv_db_t *open_at(const char *path, kv_sync_t sync)

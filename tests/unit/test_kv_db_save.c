@@ -3,9 +3,9 @@
  * Snapshot files and backups of kv_db.h beside threads that go on: nobody waits for the whole file,
  * what is in it is the state of one moment, and keyspaces come and go meanwhile.
  */
+#include "folder.h"
 #include "test.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -25,26 +25,6 @@
 static kv_slice_t slice(const char *text)
 {
     return (kv_slice_t){text, strlen(text)};
-}
-
-static void make_folder(char path[64])
-{
-    (void)snprintf(path, 64, "/tmp/kv_db_test.XXXXXX");
-    assert_non_null(mkdtemp(path));
-}
-
-static void remove_folder(const char *path)
-{
-    DIR *const folder = opendir(path);
-    assert_non_null(folder);
-    const struct dirent *entry;
-    while ((entry = readdir(folder)) != NULL) {
-        if (entry->d_name[0] != '.') {
-            assert_int_equal(unlinkat(dirfd(folder), entry->d_name, 0), 0);
-        }
-    }
-    (void)closedir(folder);
-    assert_int_equal(rmdir(path), 0);
 }
 
 typedef struct shared {
