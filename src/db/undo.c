@@ -189,6 +189,12 @@ static void put_keyspace_back(kvi_db_t *db, kvi_undo_item_t *item)
     }
 }
 
+/* A limit that comes back must wait for what is older: that may need more than it allows. */
+static void lift_limit(const kvi_keyspace_t *keyspace)
+{
+    kv_budget_set_limit(keyspace->account->budget, 0);
+}
+
 static kv_status_t put_back(kvi_db_t *db, kvi_undo_item_t *item)
 {
     uint32_t number;
@@ -207,10 +213,12 @@ static kv_status_t put_back(kvi_db_t *db, kvi_undo_item_t *item)
         }
         return KV_OK;
     case UNDO_DROP:
+        lift_limit(item->keyspace);
         put_keyspace_back(db, item);
         return KV_OK;
     default:
         kvi_keyspace_set_attributes(item->keyspace, &item->attributes);
+        lift_limit(item->keyspace);
         return KV_OK;
     }
 }

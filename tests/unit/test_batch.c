@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "db/attributes.h"
 #include "db/batch.h"
 
 #define NOW INT64_C(1700000000000)
@@ -483,6 +484,50 @@ static void a_failed_atomic_batch_changes_nothing(void **state)
     kvi_db_close(b);
 }
 
+static void set_quota(kvi_batch_t *batch, size_t quota_bytes, char bytes[KVI_ATTRIBUTES_BYTES_MAX])
+{
+    const kvi_attributes_t attributes = {.quota_bytes = quota_bytes};
+    const size_t size = kvi_attributes_encode(&attributes, KVI_ATTRIBUTE_QUOTA, bytes);
+    const kvi_op_t set = {.kind = KVI_OP_KEYSPACE_SET, .value = {bytes, size}};
+    append(batch, &set);
+}
+
+/* A keyspace above its quota loses a record and then the quota, and gets both back. */
+static void undoing_is_not_stopped_by_a_quota(void **state)
+{
+    (void)state;
+    static char value[1 << 20];
+    char bytes[KVI_ATTRIBUTES_BYTES_MAX];
+    kvi_db_t *const db = open_db("hash");
+    const kvi_op_t put = {.kind = KVI_OP_PUT,
+                          .key = slice("large"),
+                          .value = {value, sizeof(value)},
+                          .deadline_ms = KVI_NO_DEADLINE};
+    kvi_batch_t batch = {0};
+    assert_int_equal(kvi_batch_begin(&batch, NOW, 0), KV_OK);
+    append(&batch, &put);
+    set_quota(&batch, 1 << 16, bytes);
+    assert_int_equal(kvi_db_apply(db, kvi_batch_bytes(&batch), NULL), KV_OK);
+    assert_int_equal(kvi_batch_begin(&batch, NOW, KVI_BATCH_ATOMIC), KV_OK);
+    const kvi_op_t delete = {.kind = KVI_OP_DELETE, .key = slice("large")};
+    append(&batch, &delete);
+    set_quota(&batch, 0, bytes);
+    const kvi_op_t guard = {.kind = KVI_OP_GUARD, .key = slice("never"), .version = 1};
+    append(&batch, &guard);
+    assert_int_equal(kvi_db_apply(db, kvi_batch_bytes(&batch), NULL), KV_CONFLICT);
+    kvi_keyspace_t *const keyspace = kvi_db_keyspace(db, 0);
+    kvi_entry_t entry;
+    assert_int_equal(kvi_keyspace_get(keyspace, slice("large"), NOW, false, &entry), KV_OK);
+    assert_int_equal(entry.value.size, sizeof(value));
+    kvi_attributes_t read;
+    kvi_keyspace_attributes(keyspace, &read);
+    assert_int_equal(read.quota_bytes, 1 << 16);
+    const kv_slice_t again = {value, sizeof(value)};
+    assert_int_equal(kvi_keyspace_put(keyspace, slice("more"), again, NOW, NULL), KV_NO_MEMORY);
+    kvi_batch_close(&batch);
+    kvi_db_close(db);
+}
+
 static void reads_stand_between_their_neighbours(void **state)
 {
     (void)state;
@@ -519,6 +564,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_is_survived),
         cmocka_unit_test(different_engines_become_equal),
         cmocka_unit_test(a_failed_atomic_batch_changes_nothing),
+        cmocka_unit_test(undoing_is_not_stopped_by_a_quota),
         cmocka_unit_test(replaying_gives_the_same),
         cmocka_unit_test(replaying_refuses_every_cut),
         cmocka_unit_test(replaying_tells_that_memory_is_short),
